@@ -1,0 +1,219 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <variant>
+#include <vector>
+
+#include <penstock/log.hpp>
+#include <penstock/memory.hpp>
+#include <penstock/params.hpp>
+
+namespace penstock {
+
+/// Where an operator puts its results. The runtime decides which instances receive them.
+/// Used by the thread that runs the operator, during a call into the operator only.
+class Output {
+public:
+    virtual ~Output() = default;
+
+    /// Memory for one payload, from the instance's own arena: aligned to 64 bytes, uninitialised.
+    /// Waits while the arena is full of unsettled payloads.
+    /// @throws Error{invalid_input} if it is larger than the arena, Error{timed_out} if nothing is settled in time.
+    template <Wire T>
+    [[nodiscard]] Draft<T> draft(const Shape& shape) {
+        return Draft<T>{allocate(dtype_of<T>(), shape)};
+    }
+    /// One-dimensional.
+    template <Wire T>
+    [[nodiscard]] Draft<T> draft(std::size_t count) {
+        return Draft<T>{allocate(dtype_of<T>(), Shape{count})};
+    }
+
+    /// Seals the draft and hands it to every downstream channel. Blocks while a channel is full, if the channel's
+    /// overflow policy says so.
+    /// @throws Error{exhausted} when full under `overflow: error`; Error{disconnected} if a receiver is gone.
+    void emit(RawDraft draft) { send(std::move(draft), {}); }
+    /// The same, to the channel of that name only.
+    void emit(std::string_view channel, RawDraft draft) { send(std::move(draft), channel); }
+    /// Passes a payload on as it is, by reference; its owner keeps the bytes until everybody has settled it.
+    void emit(const Payload& payload) { forward(payload, {}); }
+    void emit(std::string_view channel, const Payload& payload) { forward(payload, channel); }
+
+private:
+    [[nodiscard]] virtual RawDraft allocate(DType dtype, const Shape& shape) = 0;
+    virtual void send(RawDraft draft, std::string_view channel) = 0;
+    virtual void forward(const Payload& payload, std::string_view channel) = 0;
+};
+
+/// What an operator instance may know about where it runs. Lives as long as the operator.
+class StageContext {
+public:
+    virtual ~StageContext() = default;
+
+    [[nodiscard]] virtual std::string_view stage() const noexcept = 0;
+    [[nodiscard]] virtual int instance() const noexcept = 0;
+    [[nodiscard]] virtual int instances() const noexcept = 0;
+    [[nodiscard]] virtual int upstream_instances() const noexcept = 0;
+    [[nodiscard]] virtual int downstream_instances() const noexcept = 0;
+    /// Absolute path for a result file: a relative name lies in the run directory's `results/` and gets the
+    /// instance number before its suffix when the stage has several instances.
+    /// @throws Error{invalid_input} for an empty name or one that climbs out with "..".
+    [[nodiscard]] virtual std::string result_path(std::string_view name) const = 0;
+    [[nodiscard]] virtual Logger& log() noexcept = 0;
+
+    /// Adds to a counter of this instance that the statistics and the final report show ("records", "malformed").
+    /// At most 8 names per instance. Cheap: one relaxed store.
+    virtual void count(std::string_view name, std::uint64_t by) = 0;
+
+    /// Sleeps until then, or until the run stops, while the transports keep moving. Not counted as a stall.
+    /// @return false if the run is stopping.
+    virtual bool wait_until(std::chrono::steady_clock::time_point then) = 0;
+};
+
+/// Creates payloads. One object per instance; never called concurrently.
+class Source {
+public:
+    virtual ~Source() = default;
+    /// @return false once the stream has ended; nothing is emitted by that call.
+    virtual bool produce(Output& out) = 0;
+    /// Called once after the last `produce`, also when the run is stopped early.
+    virtual void finish() {}
+};
+
+/// Turns inputs into outputs. One object per instance; never called concurrently.
+class Processor {
+public:
+    virtual ~Processor() = default;
+    virtual void process(const Payload& in, Output& out) = 0;
+    /// Called once after the last input, to emit what is still held back.
+    virtual void finish(Output&) {}
+};
+
+/// Consumes payloads. A payload is settled when `consume` has returned and no handle to it is kept.
+class Sink {
+public:
+    virtual ~Sink() = default;
+    virtual void consume(const Payload& in) = 0;
+    /// Called once after the last input; what it throws fails the run.
+    virtual void finish() {}
+};
+
+enum class OperatorKind : std::uint8_t { source, processor, sink };
+[[nodiscard]] std::string_view name_of(OperatorKind kind) noexcept;
+
+enum class ParamKind : std::uint8_t {
+    boolean,
+    integer,
+    number,
+    string,
+    list,
+    duration,  ///< "100ms", "2s", or a number of milliseconds; `complete` makes it a number of milliseconds.
+    size,      ///< "64KiB", "1MB", or a number of bytes; `complete` makes it an integer number of bytes.
+};
+[[nodiscard]] std::string_view name_of(ParamKind kind) noexcept;
+
+/// Describes one parameter: for checking, for defaults and for `penstock operators NAME`.
+struct ParamInfo {
+    std::string name;
+    ParamKind kind = ParamKind::string;
+    std::string help;                         ///< One sentence.
+    std::optional<ParamValue> fallback = {};  ///< Without one the parameter is required.
+    std::string unit = {};                    ///< "ms", "bytes", "" for none.
+    std::string env = {};                     ///< Variable in the stage's `env` that sets it when `params` does not.
+    std::optional<double> minimum = {};       ///< Smallest legal number, inclusive.
+    std::optional<double> maximum = {};       ///< Largest legal number, inclusive.
+    std::vector<std::string> choices = {};    ///< Legal strings, when they are few.
+};
+
+/// Describes an operator. `input` and `output` name payload types ("text/csv", "f64"); empty means any.
+struct OperatorInfo {
+    std::string name;
+    OperatorKind kind = OperatorKind::processor;
+    std::string help;  ///< One sentence.
+    std::string input = {};
+    std::string output = {};
+    std::vector<ParamInfo> params = {};
+    bool any_params = false;  ///< Takes parameters that `params` does not name (operators added without a description).
+};
+
+/// An operator of one of the three kinds.
+using Operator = std::variant<std::unique_ptr<Source>, std::unique_ptr<Processor>, std::unique_ptr<Sink>>;
+
+/// The operators a program knows, by name. Built in `main`, read-only afterwards; no global state.
+class Registry {
+public:
+    using Factory = std::function<Operator(const Params&, StageContext&)>;
+
+    /// Knows the built-in operators.
+    [[nodiscard]] static Registry with_builtins();
+
+    /// @throws Error{invalid_input} if the name is taken or is no identifier.
+    void add(OperatorInfo info, Factory factory);
+
+    /// Adds class T, constructed from (Params, StageContext), from (Params) or from nothing.
+    template <class T>
+    void add(std::string name) {
+        OperatorInfo info{.name = std::move(name), .kind = kind_of<T>(), .help = "", .any_params = true};
+        add<T>(std::move(info));
+    }
+    template <class T>
+    void add(OperatorInfo info) {
+        info.kind = kind_of<T>();
+        add(std::move(info), Factory{[](const Params& params, StageContext& context) -> Operator {
+                return construct<T>(params, context);
+            }});
+    }
+
+    [[nodiscard]] const OperatorInfo* find(std::string_view name) const noexcept;
+    /// Sorted by name.
+    [[nodiscard]] std::vector<const OperatorInfo*> list() const;
+    /// The registered name nearest to a mistyped one, if it is near enough to be meant.
+    [[nodiscard]] std::optional<std::string> nearest(std::string_view name) const;
+
+    /// Checks the parameters against the description, takes missing ones from `env` and fills in the defaults.
+    /// @throws Error{invalid_input} naming the parameter and what is legal.
+    [[nodiscard]] Params complete(const OperatorInfo& info, const Params& given,
+                                  const std::map<std::string, std::string>& env) const;
+
+    /// @throws Error{invalid_input} if there is no operator of that name, and whatever its constructor throws.
+    [[nodiscard]] Operator make(std::string_view name, const Params& params, StageContext& context) const;
+
+private:
+    template <class T>
+    [[nodiscard]] static constexpr OperatorKind kind_of() {
+        static_assert(std::is_base_of_v<Source, T> || std::is_base_of_v<Processor, T> || std::is_base_of_v<Sink, T>,
+                      "an operator derives from Source, Processor or Sink");
+        if constexpr (std::is_base_of_v<Source, T>) return OperatorKind::source;
+        if constexpr (std::is_base_of_v<Processor, T>) return OperatorKind::processor;
+        return OperatorKind::sink;
+    }
+    template <class T>
+    [[nodiscard]] static auto construct([[maybe_unused]] const Params& params, [[maybe_unused]] StageContext& context) {
+        using Base = std::conditional_t<std::is_base_of_v<Source, T>, Source,
+                                        std::conditional_t<std::is_base_of_v<Processor, T>, Processor, Sink>>;
+        if constexpr (std::is_constructible_v<T, const Params&, StageContext&>) {
+            return std::unique_ptr<Base>{std::make_unique<T>(params, context)};
+        } else if constexpr (std::is_constructible_v<T, const Params&>) {
+            return std::unique_ptr<Base>{std::make_unique<T>(params)};
+        } else {
+            return std::unique_ptr<Base>{std::make_unique<T>()};
+        }
+    }
+
+    struct Entry {
+        OperatorInfo info;
+        Factory factory;
+    };
+    std::map<std::string, Entry, std::less<>> entries_;
+};
+
+}  // namespace penstock

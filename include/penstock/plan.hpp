@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <penstock/operator.hpp>
+#include <penstock/spec.hpp>
+
+namespace penstock {
+
+/// A stage of a checked pipeline.
+struct PlannedStage {
+    std::string name;
+    std::string operator_name;
+    OperatorKind kind;
+    Params params;                           ///< Complete: defaults and environment applied.
+    std::map<std::string, std::string> env;  ///< Set in the process of every instance.
+    int instances;
+    int threads;
+    std::uint32_t first_rank;            ///< Instance i runs as rank first_rank + i.
+    std::vector<std::uint16_t> inputs;   ///< Channels, in plan order.
+    std::vector<std::uint16_t> outputs;  ///< Channels, in plan order.
+    Device device = Device::cpu;
+};
+
+/// A channel of a checked pipeline. Its place in `Plan::channels` is its number on the wire.
+struct PlannedChannel {
+    std::string name;
+    std::uint16_t from;  ///< Stage, in plan order.
+    std::uint16_t to;
+    Route route;
+    std::string key;
+    std::uint32_t capacity;
+    std::uint64_t capacity_bytes;
+    Overflow overflow;
+    TransportKind transport;
+};
+
+struct Place {
+    std::uint16_t stage;
+    int instance;
+};
+
+/// A checked graph with its instances placed on ranks: rank 0 is the coordinator, ranks 1..n the instances in stage
+/// order. A value; the same specification and registry give the same plan in every process.
+struct Plan {
+    std::string pipeline;
+    std::vector<PlannedStage> stages;
+    std::vector<PlannedChannel> channels;
+
+    /// Number of processes, the coordinator included.
+    [[nodiscard]] std::uint32_t ranks() const noexcept;
+    /// REQUIRES: 1 <= rank < ranks().
+    [[nodiscard]] Place place(std::uint32_t rank) const noexcept;
+    /// "producer.0" for an instance, "coordinator" for rank 0.
+    [[nodiscard]] std::string label(std::uint32_t rank) const;
+};
+
+/// Checks a specification against the registry and places its instances.
+/// @throws Error{invalid_input} naming the place in the file, every problem found and the remedy.
+[[nodiscard]] Plan make_plan(const PipelineSpec& spec, const Registry& registry);
+
+}  // namespace penstock

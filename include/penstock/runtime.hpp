@@ -1,0 +1,85 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include <penstock/operator.hpp>
+#include <penstock/spec.hpp>
+
+namespace penstock {
+
+enum class Launch : std::uint8_t {
+    automatic,  ///< `mpi` inside an MPI job, else `local`.
+    local,      ///< This process coordinates and starts one process per instance.
+    mpi,        ///< The ranks of the MPI job this process belongs to.
+};
+
+/// How an idle instance waits.
+enum class Idle : std::uint8_t {
+    adaptive,  ///< Spins for a bounded time while a core is free for every process, then blocks.
+    spin,      ///< Never blocks. For latency measurements on cores of its own.
+    block,     ///< Blocks at once.
+};
+
+struct RunOptions {
+    Launch launch = Launch::automatic;
+    TransportKind transport = TransportKind::automatic;  ///< Forces one transport for every pair.
+    Idle idle = Idle::adaptive;
+    std::string runs_dir = "runs";                    ///< The run directory is made inside.
+    std::uint64_t arena_bytes = 256ULL << 20U;        ///< Upper bound of shared memory per instance.
+    std::chrono::milliseconds stall_timeout{60'000};  ///< Nothing moved for that long: the run ends. 0 means never.
+    std::chrono::milliseconds start_timeout{30'000};  ///< For all processes to be up and connected.
+    LogLevel log_level = LogLevel::info;
+    bool progress = true;  ///< Progress lines on standard error.
+    /// Gets the text of status.json about twice a second and at every change of state; in the coordinator's process
+    /// only, on the thread that runs the pipeline. What it throws fails the run.
+    std::function<void(std::string_view status)> on_status = {};
+};
+
+struct RunResult {
+    int exit_code = 0;       ///< 0, or by kind of failure (`penstock run --help`).
+    std::string error = {};  ///< Empty when all went well.
+    std::string run_dir = {};
+    std::string report = {};   ///< The final statistics as JSON (also `stats.json` in the run directory).
+    std::string summary = {};  ///< The same as a table for people.
+    bool coordinator = true;   ///< False in processes that only ran an instance under MPI.
+};
+
+/// A program that runs pipelines: owns the registry and knows how the process was started.
+///
+/// `run` starts processes by fork: call it before the program starts threads of its own.
+class Runtime {
+public:
+    /// Reads `--launch`, `--transport`, `--idle`, `--runs-dir`, `--arena-mib`, `--stall-timeout` and `--log-level` from
+    /// the command line and leaves everything else alone.
+    /// @throws Error{invalid_input} for a bad value.
+    Runtime(int argc, char** argv);
+    explicit Runtime(RunOptions options);
+    ~Runtime();
+    Runtime(const Runtime&) = delete;
+    Runtime& operator=(const Runtime&) = delete;
+
+    [[nodiscard]] Registry& registry() noexcept;
+    [[nodiscard]] RunOptions& options() noexcept;
+
+    /// Runs the pipeline to its end. SIGINT and SIGTERM stop the sources and drain; a second one aborts.
+    /// @throws Error when the pipeline cannot start or fails; the run directory keeps the report either way. A run
+    /// stopped by a signal does not throw: its exit code is 128 + the signal.
+    RunResult run(const PipelineSpec& spec);
+    /// The same, with failures in the result instead of thrown.
+    [[nodiscard]] RunResult try_run(const PipelineSpec& spec);
+
+private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+/// Exit code for a failure of that kind: 2 invalid input, 3 unsupported, 4 exhausted, 5 timed out, 6 disconnected,
+/// 1 failed, 70 internal.
+[[nodiscard]] int exit_code(Errc code) noexcept;
+
+}  // namespace penstock

@@ -1,0 +1,103 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <penstock/params.hpp>
+
+namespace penstock {
+
+enum class Device : std::uint8_t { cpu, gpu };
+enum class Route : std::uint8_t { balance, round_robin, hash, broadcast };
+enum class Overflow : std::uint8_t { block, drop_oldest, drop_newest, latest, error };
+enum class TransportKind : std::uint8_t { automatic, shm, mpi };
+
+[[nodiscard]] std::string_view name_of(Device) noexcept;
+[[nodiscard]] std::string_view name_of(Route) noexcept;
+[[nodiscard]] std::string_view name_of(Overflow) noexcept;
+[[nodiscard]] std::string_view name_of(TransportKind) noexcept;
+/// "auto" is `automatic`.
+/// @throws Error{invalid_input} listing the legal names, Error{unsupported} for one that a later version will have.
+[[nodiscard]] TransportKind transport_kind(std::string_view name);
+
+/// One step of a pipeline.
+struct StageSpec {
+    std::string name;
+    std::string operator_name;
+    Params params = {};
+    int instances = 1;
+    int threads = 1;
+    Device device = Device::cpu;
+    std::map<std::string, std::string> env = {};
+    std::string where = {};  ///< Place in the file, for messages: "jobs/x.json:4: /stages/0". Empty from the builder.
+};
+
+/// A named edge between two stages.
+struct ChannelSpec {
+    std::string name = {};  ///< Empty means "<from>-<to>".
+    std::string from;
+    std::string to;
+    Route route = Route::balance;
+    std::string key = {};                         ///< Metadata key, for `hash`.
+    std::uint32_t capacity = 64;                  ///< Payloads a consumer instance's queue may hold.
+    std::uint64_t capacity_bytes = 64ULL << 20U;  ///< Bytes it may hold; a single larger payload is let through alone.
+    Overflow overflow = Overflow::block;
+    TransportKind transport = TransportKind::automatic;
+    std::string where = {};
+};
+
+/// A pipeline as described in a file or by the builder; not yet checked against a registry. A value.
+struct PipelineSpec {
+    std::string name;
+    std::vector<StageSpec> stages;
+    std::vector<ChannelSpec> channels;
+    std::string file = {};  ///< File it was read from; empty from the builder.
+};
+
+/// Reads a pipeline file (JSON, the native format, strict).
+/// @throws Error{invalid_input} with the file, the line, the JSON path and the remedy.
+[[nodiscard]] PipelineSpec load_pipeline(const std::string& path);
+/// The same from text; `name` stands for the file in messages.
+[[nodiscard]] PipelineSpec parse_pipeline(std::string_view text, const std::string& name = "<text>");
+/// Writes a specification in the native format; `parse_pipeline` reads it back to an equal one.
+[[nodiscard]] std::string to_json(const PipelineSpec& spec);
+/// The JSON Schema (2020-12) of the native format.
+[[nodiscard]] std::string_view pipeline_schema() noexcept;
+
+/// Applies one "stage.param=value" to the specification; the value is read as JSON, else as a string.
+/// `stage.instances=N` sets the number of instances.
+/// @throws Error{invalid_input} if the text has another form or there is no such stage.
+void apply_setting(PipelineSpec& spec, std::string_view setting);
+
+/// Builds a specification with the words of the pipeline file.
+///
+///     Params output;
+///     output.set("output", {std::string{"r.csv"}});
+///     auto spec = PipelineBuilder{"demo"}
+///                     .stage({.name = "make", .operator_name = "records"})
+///                     .stage({.name = "write", .operator_name = "csv_sink", .params = output})
+///                     .channel({.from = "make", .to = "write"})
+///                     .build();
+class PipelineBuilder {
+public:
+    explicit PipelineBuilder(std::string name) { spec_.name = std::move(name); }
+    PipelineBuilder& stage(StageSpec stage) {
+        spec_.stages.push_back(std::move(stage));
+        return *this;
+    }
+    PipelineBuilder& channel(ChannelSpec channel) {
+        spec_.channels.push_back(std::move(channel));
+        return *this;
+    }
+    [[nodiscard]] PipelineSpec build() const { return spec_; }
+
+private:
+    PipelineSpec spec_;
+};
+
+}  // namespace penstock

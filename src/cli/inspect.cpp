@@ -1,0 +1,88 @@
+#include <memory>
+#include <ostream>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/command.hpp"
+#include "cli/options.hpp"
+#include "plan/describe.hpp"
+#include "plan/draw.hpp"
+
+namespace penstock::cli {
+namespace {
+
+Plan plan_of(const PipelineArguments& arguments) {
+    return make_plan(load(arguments), Registry::with_builtins());
+}
+
+int validate(const Program& program, const PipelineArguments& arguments) {
+    const auto plan = plan_of(arguments);
+    if (program.json) {
+        const nlohmann::ordered_json json{{"valid", true},
+                                          {"file", arguments.file},
+                                          {"pipeline", plan.pipeline},
+                                          {"stages", plan.stages.size()},
+                                          {"channels", plan.channels.size()},
+                                          {"processes", plan.ranks()}};
+        program.out << json_text(json);
+    } else {
+        program.out << arguments.file << ": ok: " << plan.stages.size() << " stages, " << plan.channels.size()
+                    << " channels, " << plan.ranks() << " processes\n";
+    }
+    return 0;
+}
+
+enum class GraphFormat : std::uint8_t { ascii, dot };
+constexpr std::array format_words{Word<GraphFormat>{"ascii", GraphFormat::ascii},
+                                  Word<GraphFormat>{"dot", GraphFormat::dot}};
+constexpr Vocabulary<GraphFormat> formats{format_words};
+
+}  // namespace
+
+void add_validate(CLI::App& app, Program& program) {
+    auto* command = app.add_subcommand("validate", "Check a pipeline file without running it");
+    command->alias("check")->alias("lint");
+    const auto arguments = std::make_shared<PipelineArguments>();
+    add_pipeline_arguments(*command, *arguments);
+    add_json_flag(*command, program, "Print the answer as JSON");
+    command->footer(examples({"penstock validate jobs/streaming-demo.json",
+                              "penstock check jobs/streaming-demo.json --set processor.instances=8"}));
+    command->final_callback(
+        [&program, arguments] { program.action = [&program, arguments] { return validate(program, *arguments); }; });
+}
+
+void add_graph(CLI::App& app, Program& program) {
+    auto* command = app.add_subcommand("graph", "Draw the graph of a pipeline");
+    command->alias("draw");
+    const auto arguments = std::make_shared<PipelineArguments>();
+    const auto format = std::make_shared<GraphFormat>(GraphFormat::ascii);
+    add_pipeline_arguments(*command, *arguments);
+    add_choice(*command, "--format", *format, formats, "For a terminal, or for Graphviz");
+    command->footer(examples({"penstock graph jobs/streaming-demo.json",
+                              "penstock graph jobs/fan-out.json --format dot | dot -Tsvg -o fan-out.svg"}));
+    command->final_callback([&program, arguments, format] {
+        program.action = [&program, arguments, format] {
+            const auto plan = plan_of(*arguments);
+            program.out << (*format == GraphFormat::dot ? draw_dot(plan) : draw_ascii(plan));
+            return 0;
+        };
+    });
+}
+
+void add_plan(CLI::App& app, Program& program) {
+    auto* command = app.add_subcommand("plan", "Show which process runs what, and how the stages are joined");
+    const auto arguments = std::make_shared<PipelineArguments>();
+    add_pipeline_arguments(*command, *arguments);
+    add_json_flag(*command, program, "Print the plan as JSON");
+    command->footer(examples({"penstock plan jobs/streaming-demo.json",
+                              "mpirun -n $(penstock plan p.json --json | jq .processes) penstock run p.json"}));
+    command->final_callback([&program, arguments] {
+        program.action = [&program, arguments] {
+            const auto plan = plan_of(*arguments);
+            program.out << (program.json ? plan_json(plan) : describe(plan));
+            return 0;
+        };
+    });
+}
+
+}  // namespace penstock::cli

@@ -1,0 +1,131 @@
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <ostream>
+#include <string_view>
+
+#include <penstock/error.hpp>
+#include <penstock/runtime.hpp>
+
+#include "cli/command.hpp"
+#include "cli/failure.hpp"
+#include "cli/options.hpp"
+#include "http/run_view.hpp"
+
+namespace penstock::cli {
+namespace {
+
+constexpr std::array launch_words{Word<Launch>{"auto", Launch::automatic}, Word<Launch>{"local", Launch::local},
+                                  Word<Launch>{"mpi", Launch::mpi}};
+constexpr std::array idle_words{Word<Idle>{"adaptive", Idle::adaptive}, Word<Idle>{"spin", Idle::spin},
+                                Word<Idle>{"block", Idle::block}};
+constexpr std::array level_words{Word<LogLevel>{"debug", LogLevel::debug}, Word<LogLevel>{"info", LogLevel::info},
+                                 Word<LogLevel>{"warn", LogLevel::warn}, Word<LogLevel>{"error", LogLevel::error}};
+
+constexpr std::uint64_t max_arena_mib = 1U << 20U;
+
+struct RunArguments {
+    PipelineArguments pipeline = {};
+    RunOptions options = {};
+    std::uint64_t arena_mib = RunOptions{}.arena_bytes >> 20U;
+    bool quiet = false;
+    int http_port = -1;  // none
+};
+
+constexpr std::string_view exit_codes =
+    "\n\nExit codes:\n"
+    "  0  ok                    4  out of memory or space    70   internal error\n"
+    "  1  the run failed        5  timed out or stalled      130  stopped by SIGINT\n"
+    "  2  invalid input         6  a process is gone         143  stopped by SIGTERM\n"
+    "  3  unsupported";
+
+/// True in all processes of an MPI job but the first, which speaks for all of them.
+bool is_follower(Launch launch) {
+    if (launch == Launch::local) return false;
+    for (const auto* variable : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"}) {
+        if (const char* rank = std::getenv(variable)) return std::string_view{rank} != "0";
+    }
+    return false;
+}
+
+int finish(const Program& program, const RunArguments& arguments, const RunResult& result) {
+    if (!result.coordinator || is_follower(arguments.options.launch)) return result.exit_code;
+    if (!result.error.empty())
+        report_failure(program, {.message = result.error, .exit_code = result.exit_code, .report = result.report});
+    if (program.json && result.error.empty()) program.out << result.report << '\n';
+    if (!program.json && !result.summary.empty()) program.out << result.summary;
+    if (!program.json && !result.run_dir.empty()) program.out << "run directory: " << result.run_dir << '\n';
+    return result.exit_code;
+}
+
+int run(const Program& program, RunArguments& arguments) {
+    auto& options = arguments.options;
+    options.arena_bytes = arguments.arena_mib << 20U;
+    options.progress = !arguments.quiet;
+    try {
+        const auto spec = load(arguments.pipeline);
+        // Its threads may only start when all processes are there, which the first status tells.
+        std::unique_ptr<RunView> view;
+        if (arguments.http_port >= 0) {
+            options.on_status = [&](std::string_view status) {
+                if (!view) {
+                    view = std::make_unique<RunView>(arguments.http_port, spec.name);
+                    program.err << "http://127.0.0.1:" << view->port() << "/stats\n";
+                }
+                view->update(status);
+            };
+        }
+        Runtime runtime{options};
+        return finish(program, arguments, runtime.try_run(spec));
+    } catch (const Error& error) {
+        if (is_follower(options.launch)) return exit_code(error.code());
+        throw;
+    }
+}
+
+void add_options(CLI::App& command, RunArguments& arguments) {
+    auto& options = arguments.options;
+    add_choice(command, "--launch", options.launch, Vocabulary<Launch>{launch_words},
+               "How the processes come to life: started here, or the ranks of an MPI job");
+    const auto read_transport = [&options](const std::string& name) { options.transport = transport_kind(name); };
+    command.add_option_function<std::string>("--transport", read_transport, "Force one transport for every pair")
+        ->type_name(choices_text(names_of(vocabulary::transport)))
+        ->default_str("auto");
+    add_choice(command, "--idle", options.idle, Vocabulary<Idle>{idle_words}, "How an idle process waits");
+    command.add_option("--runs-dir", options.runs_dir, "Where the run directory is made")
+        ->type_name("DIR")
+        ->capture_default_str();
+    command.add_option("--arena-mib", arguments.arena_mib, "Most shared memory of one process, MiB")
+        ->check(CLI::Range(std::uint64_t{1}, max_arena_mib))
+        ->type_name("NUMBER")
+        ->capture_default_str();
+    add_duration(command, "--stall-timeout", options.stall_timeout,
+                 "End the run when nothing moves for so long; 0 never");
+    add_duration(command, "--start-timeout", options.start_timeout, "For all processes to be up and connected");
+    add_choice(command, "--log-level", options.log_level, Vocabulary<LogLevel>{level_words},
+               "Least level that is logged");
+    command
+        .add_option("--http", arguments.http_port,
+                    "Answer /health, /stats and /metrics on this port of 127.0.0.1; 0 any")
+        ->check(CLI::Range(0, 65535))
+        ->type_name("PORT");
+    command.add_flag("--no-progress", arguments.quiet, "No progress lines on standard error");
+}
+
+}  // namespace
+
+void add_run(CLI::App& app, Program& program) {
+    auto* command = app.add_subcommand("run", "Run a pipeline to its end");
+    const auto arguments = std::make_shared<RunArguments>();
+    add_pipeline_arguments(*command, arguments->pipeline);
+    add_options(*command, *arguments);
+    add_json_flag(*command, program, "Print the final statistics as JSON");
+    command->footer(examples({"penstock run jobs/streaming-demo.json",
+                              "penstock run jobs/streaming-demo.json --set producer.total_batches=1000 --json",
+                              "mpirun -n 5 penstock run jobs/streaming-demo.json"}) +
+                    std::string{exit_codes});
+    command->final_callback(
+        [&program, arguments] { program.action = [&program, arguments] { return run(program, *arguments); }; });
+}
+
+}  // namespace penstock::cli

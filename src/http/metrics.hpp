@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace penstock {
+
+/// One instance at the moment of a snapshot.
+struct NodeMetrics {
+    std::string node;                ///< "processor.1"
+    double items_per_second = 0;     ///< Payloads, since the snapshot before.
+    std::uint64_t queue_depth = 0;   ///< Payloads waiting for the operator.
+    double utilization_percent = 0;  ///< Time spent in the operator, 0 to 100.
+};
+
+/// One channel, summed over its instances, since the start of the run.
+struct ChannelMetrics {
+    std::string channel;
+    std::uint64_t sent_payloads = 0;
+    std::uint64_t sent_bytes = 0;
+    std::uint64_t settled_payloads = 0;
+    std::uint64_t dropped_payloads = 0;
+};
+
+struct Metrics {
+    std::vector<NodeMetrics> nodes;
+    std::vector<ChannelMetrics> channels;
+};
+
+/// The Prometheus text format, version 0.0.4.
+[[nodiscard]] std::string prometheus_text(const Metrics& metrics);
+
+}  // namespace penstock

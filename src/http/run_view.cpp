@@ -1,0 +1,104 @@
+#include "http/run_view.hpp"
+
+#include <algorithm>
+#include <map>
+
+#include <nlohmann/json.hpp>
+
+#include <penstock/error.hpp>
+
+namespace penstock {
+namespace {
+
+struct InstanceTotals {
+    std::uint64_t items = 0;
+    double idle_s = 0;
+};
+
+[[nodiscard]] std::uint64_t items_of(const nlohmann::json& instance) {
+    std::uint64_t items = 0;
+    if (instance.contains("inputs")) {
+        for (const auto& input : instance["inputs"]) items += input["delivered"].get<std::uint64_t>();
+    } else if (instance.contains("outputs")) {
+        for (const auto& output : instance["outputs"]) items += output["sent"].get<std::uint64_t>();
+    }
+    return items;
+}
+
+[[nodiscard]] std::map<int, InstanceTotals> totals_of(const nlohmann::json& status) {
+    std::map<int, InstanceTotals> totals;
+    if (!status.contains("stages")) return totals;
+    for (const auto& stage : status["stages"]) {
+        if (!stage.contains("instances")) continue;
+        for (const auto& instance : stage["instances"]) {
+            totals[instance["rank"].get<int>()] = {items_of(instance), instance["idle_s"].get<double>()};
+        }
+    }
+    return totals;
+}
+
+[[nodiscard]] NodeMetrics node_metrics(const std::string& stage, const nlohmann::json& instance,
+                                       const InstanceTotals& before, double seconds) {
+    NodeMetrics node{.node = stage + "." + std::to_string(instance["instance"].get<int>())};
+    if (instance.contains("inputs")) {
+        for (const auto& input : instance["inputs"]) node.queue_depth += input["queued"].get<std::uint64_t>();
+    }
+    if (seconds <= 0) return node;
+    const std::uint64_t items = items_of(instance);
+    const double idle = instance["idle_s"].get<double>() - before.idle_s;
+    node.items_per_second = static_cast<double>(items - std::min(items, before.items)) / seconds;
+    node.utilization_percent = std::clamp(100 * (1 - idle / seconds), 0.0, 100.0);
+    return node;
+}
+
+}  // namespace
+
+Metrics metrics_between(std::string_view before, std::string_view now) {
+    try {
+        const auto status = nlohmann::json::parse(now);
+        const auto earlier = before.empty() ? nlohmann::json::object() : nlohmann::json::parse(before);
+        auto totals = totals_of(earlier);
+        const double seconds =
+            status["elapsed_s"].get<double>() - (before.empty() ? 0 : earlier["elapsed_s"].get<double>());
+        Metrics metrics;
+        for (const auto& stage : status["stages"]) {
+            if (!stage.contains("instances")) continue;
+            for (const auto& instance : stage["instances"]) {
+                metrics.nodes.push_back(node_metrics(stage["name"].get<std::string>(), instance,
+                                                     totals[instance["rank"].get<int>()], seconds));
+            }
+        }
+        for (const auto& channel : status["channels"]) {
+            metrics.channels.push_back({.channel = channel["name"].get<std::string>(),
+                                        .sent_payloads = channel["delivered"].get<std::uint64_t>(),
+                                        .sent_bytes = channel["bytes"].get<std::uint64_t>(),
+                                        .settled_payloads = channel["settled"].get<std::uint64_t>(),
+                                        .dropped_payloads = channel["dropped"].get<std::uint64_t>()});
+        }
+        return metrics;
+    } catch (const nlohmann::json::exception& error) {
+        throw Error{Errc::internal, std::string{"a status cannot be read: "} + error.what()};
+    }
+}
+
+RunView::RunView(int port, std::string pipeline)
+    : server_{{.port = port,
+               .pipeline = std::move(pipeline),
+               .stats =
+                   [this] {
+                       const std::lock_guard lock{mutex_};
+                       return status_;
+                   },
+               .metrics =
+                   [this] {
+                       const std::lock_guard lock{mutex_};
+                       return metrics_;
+                   }}} {}
+
+void RunView::update(std::string_view status) {
+    const std::lock_guard lock{mutex_};
+    metrics_ = metrics_between(status_, status);
+    status_ = status;
+}
+
+}  // namespace penstock

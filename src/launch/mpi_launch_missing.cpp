@@ -1,0 +1,20 @@
+#include <penstock/error.hpp>
+
+#include "launch/mpi_launch.hpp"
+
+namespace penstock {
+
+bool inside_mpi_job() noexcept {
+    return false;
+}
+
+bool speaks_for_job() noexcept {
+    return true;
+}
+
+RunResult run_mpi(const Plan&, const Registry&, const RunOptions&) {
+    throw Error{Errc::unsupported,
+                "this build has no MPI; install one (Debian: libopenmpi-dev) and configure with -DPENSTOCK_MPI=ON"};
+}
+
+}  // namespace penstock

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "transports/transport.hpp"
+
+namespace penstock {
+
+/// The MPI job this process belongs to. MPI is initialised while it lives, and only once in a process's life; the
+/// thread that creates it is the one that may use MPI. MPI's own errors end the job, as MPI does by default.
+///
+/// Going away it waits until every rank has come that far. When an exception drives it away it waits for a second only,
+/// and when a rank did not answer in time not at all: it then leaves without ending MPI, and the job's launcher, which
+/// sees that, ends the other ranks.
+class MpiWorld final : public Bootstrap {
+public:
+    /// @param timeout  For each collective call, until all ranks have joined in.
+    explicit MpiWorld(std::chrono::milliseconds timeout = std::chrono::seconds{60});
+    ~MpiWorld() override;
+    MpiWorld(const MpiWorld&) = delete;
+    MpiWorld& operator=(const MpiWorld&) = delete;
+
+    /// True if the environment says that an MPI launcher started this process.
+    [[nodiscard]] static bool detected() noexcept;
+
+    [[nodiscard]] Rank rank() const noexcept override { return rank_; }
+    [[nodiscard]] Rank size() const noexcept override { return size_; }
+    [[nodiscard]] std::vector<std::string> allgather(const std::string& mine) override;
+
+    /// Which MPI this is, what threads may do, and which of its message layers it runs on.
+    [[nodiscard]] std::string describe() const;
+
+    /// Groups the ranks by colour, ordered by rank. Collective.
+    void split(int colour);
+    /// The communicator of this rank's colour, as MPI_Comm_f2c takes it. REQUIRES: `split` was called.
+    [[nodiscard]] int stage_communicator() const noexcept;
+
+    /// Ends all ranks of the job.
+    [[noreturn]] void abort(int exit_code) noexcept;
+
+private:
+    struct State;
+
+    void collect(std::vector<std::string>& all);
+    void send_to_first(const std::string& mine);
+    void broadcast(std::vector<std::string>& all);
+
+    std::unique_ptr<State> state_;
+    std::chrono::milliseconds timeout_;
+    Rank rank_;
+    Rank size_;
+    int exceptions_at_start_;
+};
+
+}  // namespace penstock

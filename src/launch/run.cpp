@@ -1,0 +1,168 @@
+#include "launch/run.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <map>
+#include <utility>
+
+#include <sched.h>
+#include <unistd.h>
+
+#include "base/log.hpp"
+#include "plan/describe.hpp"
+#include "runtime/instance.hpp"
+#include "runtime/progress.hpp"
+#include "transports/make.hpp"
+
+namespace penstock {
+namespace {
+
+/// Rings to every neighbour, directories and status live beside the payloads.
+constexpr std::uint64_t arena_overhead_bytes = 4U << 20U;
+constexpr std::uint64_t arena_bytes_per_rank = 264U << 10U;
+
+[[nodiscard]] std::size_t arena_size(const RunContext& run) {
+    return run.options.arena_bytes + arena_overhead_bytes + run.plan.ranks() * arena_bytes_per_rank;
+}
+
+[[nodiscard]] unsigned usable_cores() noexcept {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+    return static_cast<unsigned>(CPU_COUNT(&set));
+}
+
+[[nodiscard]] std::unique_ptr<Logger> logger_for(const RunContext& run, const std::string& label) {
+    return make_logger({.label = label,
+                        .level = run.options.log_level,
+                        .jsonl_path = run.directory.log_of(label),
+                        .human = true,
+                        .terminal = isatty(STDERR_FILENO) != 0});
+}
+
+/// What both kinds of process need before their roles part.
+struct Process {
+    Process(const RunContext& run, Bootstrap& bootstrap)
+        : arena{arena_size(run)}, transports{bootstrap, arena}, reactor{transports, options_for(run, bootstrap)} {
+        reactor.set_labels([&run](Rank rank) { return run.plan.label(rank); });
+    }
+
+    /// Collective: counts the processes that share this one's host.
+    [[nodiscard]] Reactor::Options options_for(const RunContext& run, Bootstrap& bootstrap) {
+        for (const std::string& text : bootstrap.allgather(HostInfo::here().encode()))
+            hosts.push_back(HostInfo::decode(text));
+        const auto here = std::count_if(hosts.begin(), hosts.end(), [&](const HostInfo& host) {
+            return host.host == hosts[bootstrap.rank()].host;
+        });
+        return {.idle = run.options.idle, .cores_to_spare = static_cast<std::size_t>(here) <= usable_cores()};
+    }
+
+    std::vector<HostInfo> hosts;
+    Arena arena;
+    TransportSet transports;
+    Reactor reactor;
+};
+
+/// Keeps the run directory true while the run goes on. A full disk there is reported once and does not end the run.
+class StatusFiles {
+public:
+    StatusFiles(const RunContext& run, Logger& log) : run_{run}, log_{log} {}
+
+    void write(std::string_view name, const std::string& text) {
+        try {
+            run_.directory.replace(name, text);
+        } catch (const Error& error) {
+            if (!warned_) log_.warn(error.what());
+            warned_ = true;
+        }
+    }
+
+private:
+    const RunContext& run_;
+    Logger& log_;
+    bool warned_ = false;
+};
+
+[[nodiscard]] std::vector<std::string> transport_names(const RunContext& run, const Process& process, Logger& log) {
+    std::vector<std::string> names{"none"};
+    std::map<std::string, int> counts;
+    for (Rank rank = 1; rank < run.plan.ranks(); ++rank) {
+        const auto choice = process.transports.choose(rank, "auto");
+        names.emplace_back(choice.transport->name());
+        ++counts[std::string{choice.transport->name()} + " (" + choice.reason + ")"];
+        log.debug("transport to " + run.plan.label(rank) + ": " + names.back() + ", " + choice.reason);
+    }
+    for (const auto& entry : counts) log.info(std::to_string(entry.second) + " instances over " + entry.first);
+    return names;
+}
+
+}  // namespace
+
+RunSnapshot run_coordinator(const RunContext& run, Bootstrap& bootstrap, Supervisor& supervisor) {
+    const auto log = logger_for(run, "coordinator");
+    StatusFiles files{run, *log};
+    ProgressView progress{run.plan, run.options.progress};
+    RunSnapshot last;
+    auto on_status = run.options.on_status;
+    try {
+        log->info("Run directory: " + run.directory.path());
+        log->info("Launched by: " + run.launched_by);
+        run.directory.replace("plan.json", plan_json(run.plan));
+        Process process{run, bootstrap};
+        run.directory.write_peers(run.plan, process.hosts, transport_names(run, process, *log));
+        Coordinator coordinator{{.plan = run.plan,
+                                 .reactor = process.reactor,
+                                 .log = *log,
+                                 .supervisor = supervisor,
+                                 .options = run.options,
+                                 .on_snapshot = [&](const RunSnapshot& snapshot) {
+                                     const auto text = snapshot_json(run.plan, snapshot, run.directory.path());
+                                     files.write("status.json", text);
+                                     if (const auto tell = std::exchange(on_status, {})) {
+                                         tell(text);  // once it has thrown it is not asked again
+                                         on_status = tell;
+                                     }
+                                     progress.show(snapshot);
+                                 }}};
+        last = coordinator.run();
+    } catch (const Error& error) {
+        last.state = RunState::failed;
+        last.exit_code = exit_code(error.code());
+        last.error = error.what();
+        for (const Supervisor::Lost& lost : supervisor.lost()) {
+            last.error += "\n  " + run.plan.label(lost.rank) + " (rank " + std::to_string(lost.rank) + ") " + lost.how;
+        }
+        log->error(last.error);
+    }
+    progress.end();
+    const std::string report = snapshot_json(run.plan, last, run.directory.path());
+    files.write("status.json", report);
+    files.write("stats.json", report);
+    return last;
+}
+
+int run_instance(const RunContext& run, Bootstrap& bootstrap) {
+    const Rank rank = bootstrap.rank();
+    const auto log = logger_for(run, run.plan.label(rank));
+    try {
+        for (const auto& entry : run.plan.stages[run.plan.place(rank).stage].env) {
+            setenv(entry.first.c_str(), entry.second.c_str(), 1);
+        }
+        Process process{run, bootstrap};
+        Instance instance{{.plan = run.plan,
+                           .registry = run.registry,
+                           .rank = rank,
+                           .arena = process.arena,
+                           .reactor = process.reactor,
+                           .log = *log,
+                           .results_dir = run.directory.results()}};
+        return instance.run();
+    } catch (const Error& error) {
+        log->error(error.what());
+        return exit_code(error.code());
+    } catch (const Interrupted&) {
+        return exit_code(Errc::disconnected);
+    }
+}
+
+}  // namespace penstock

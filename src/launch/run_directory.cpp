@@ -1,0 +1,191 @@
+#include "launch/run_directory.hpp"
+
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <ctime>
+#include <filesystem>
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
+#include <nlohmann/json.hpp>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <penstock/error.hpp>
+
+#include "memory/arena.hpp"
+
+namespace penstock {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+[[nodiscard]] Error file_error(const std::string& doing, const std::string& path) {
+    const int why = errno;
+    const bool full = why == ENOSPC || why == EDQUOT;
+    return Error{full ? Errc::exhausted : Errc::invalid_input,
+                 doing + " '" + path + "': " + std::strerror(why) +
+                     (full ? "; free some space or choose another place with --runs-dir"
+                           : "; choose a writable place with --runs-dir")};
+}
+
+void make_folder(const std::string& path) {
+    if (mkdir(path.c_str(), 0700) != 0) throw file_error("cannot make the folder", path);
+}
+
+[[nodiscard]] std::string time_text() {
+    const std::time_t now = std::time(nullptr);
+    std::tm local{};
+    localtime_r(&now, &local);
+    std::array<char, 32> text{};
+    std::strftime(text.data(), text.size(), "%Y%m%d-%H%M%S", &local);
+    return text.data();
+}
+
+[[nodiscard]] std::string address_of_host() {
+    ifaddrs* list = nullptr;
+    std::string found = "127.0.0.1";
+    if (getifaddrs(&list) != 0) return found;
+    for (const ifaddrs* at = list; at != nullptr; at = at->ifa_next) {
+        if (at->ifa_addr == nullptr || at->ifa_addr->sa_family != AF_INET) continue;
+        sockaddr_in address{};
+        std::memcpy(&address, at->ifa_addr, sizeof address);
+        std::array<char, INET_ADDRSTRLEN> text{};
+        inet_ntop(AF_INET, &address.sin_addr, text.data(), text.size());
+        if (ntohl(address.sin_addr.s_addr) >> 24U == 127) continue;
+        found = text.data();
+        break;
+    }
+    freeifaddrs(list);
+    return found;
+}
+
+/// One peer as Spawn's discovery file has it, with rank, node and transport added.
+[[nodiscard]] Json peer_json(const Plan& plan, std::uint32_t rank, const std::vector<HostInfo>& hosts,
+                             const std::vector<std::string>& transports) {
+    const Place place = plan.place(rank);
+    const std::string& stage = plan.stages[place.stage].name;
+    const HostInfo& host = hosts[rank];
+    return {{"stage_id", stage},
+            {"stage_index", place.stage},
+            {"instance_id", host.host + ":" + std::to_string(host.pid)},
+            {"private_ip", host.address},
+            {"dns_name", stage + "-" + std::to_string(place.instance) + "." + plan.pipeline + "." + host.host},
+            {"state", "running"},
+            {"index", place.instance},
+            {"rank", rank},
+            {"node", host.host},
+            {"transport", transports[rank]}};
+}
+
+}  // namespace
+
+std::string HostInfo::encode() const {
+    return host + "\n" + address + "\n" + std::to_string(pid);
+}
+
+HostInfo HostInfo::decode(const std::string& text) {
+    const auto first = text.find('\n');
+    const auto second = text.find('\n', first + 1);
+    if (first == std::string::npos || second == std::string::npos)
+        throw Error{Errc::internal, "a broken host description"};
+    HostInfo info{text.substr(0, first), text.substr(first + 1, second - first - 1)};
+    const char* end = text.data() + text.size();
+    const auto read = std::from_chars(text.data() + second + 1, end, info.pid);
+    if (read.ec != std::errc{} || read.ptr != end) throw Error{Errc::internal, "a broken host description"};
+    return info;
+}
+
+HostInfo HostInfo::here() {
+    std::array<char, 256> name{};
+    if (gethostname(name.data(), name.size() - 1) != 0) name[0] = '\0';
+    return {name.data(), address_of_host(), getpid()};
+}
+
+RunDirectory RunDirectory::create(const std::string& runs_dir, const std::string& pipeline) {
+    std::error_code failed;
+    const auto base = std::filesystem::absolute(runs_dir, failed).lexically_normal();
+    std::filesystem::create_directories(base, failed);
+    if (failed) {
+        errno = failed.value();
+        throw file_error("cannot make the folder", base.string());
+    }
+    for (int attempt = 0; attempt < 16; ++attempt) {
+        std::uint16_t random = 0;
+        if (getrandom(&random, sizeof random, 0) != static_cast<ssize_t>(sizeof random))
+            random = static_cast<std::uint16_t>(attempt);
+        const std::string path = (base / fmt::format("{}-{}-{:04x}", pipeline, time_text(), random)).string();
+        if (mkdir(path.c_str(), 0700) != 0) {
+            if (errno == EEXIST) continue;
+            throw file_error("cannot make the run directory", path);
+        }
+        for (const char* folder : {"peers", "logs", "results"}) make_folder(path + "/" + folder);
+        return RunDirectory{path};
+    }
+    throw Error{Errc::exhausted, "no free name for a run directory in '" + base.string() + "'"};
+}
+
+std::string RunDirectory::log_of(std::string_view label) const {
+    return path_ + "/logs/" + std::string{label} + ".jsonl";
+}
+
+void RunDirectory::replace(std::string_view name, std::string_view text) const {
+    const std::string path = path_ + "/" + std::string{name};
+    const std::string fresh = path + ".new";
+    const File file{open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)};
+    if (!file) throw file_error("cannot write", fresh);
+    while (!text.empty()) {
+        const ssize_t written = write(file.get(), text.data(), text.size());
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) {
+            const int why = errno;
+            unlink(fresh.c_str());
+            errno = why;
+            throw file_error("cannot write", path);
+        }
+        text.remove_prefix(static_cast<std::size_t>(written));
+    }
+    if (rename(fresh.c_str(), path.c_str()) != 0) throw file_error("cannot replace", path);
+}
+
+void RunDirectory::write_peers(const Plan& plan, const std::vector<HostInfo>& hosts,
+                               const std::vector<std::string>& transports) const {
+    std::vector<Json> stages;  // the peers of each stage, by instance
+    for (const PlannedStage& stage : plan.stages) {
+        Json peers = Json::array();
+        for (int i = 0; i < stage.instances; ++i) {
+            peers.push_back(peer_json(plan, stage.first_rank + static_cast<std::uint32_t>(i), hosts, transports));
+        }
+        stages.push_back(std::move(peers));
+    }
+    Json all = Json::object();
+    for (std::size_t i = 0; i < plan.stages.size(); ++i) all[plan.stages[i].name] = stages[i];
+    for (std::size_t i = 0; i < plan.stages.size(); ++i) {
+        const PlannedStage& stage = plan.stages[i];
+        Json upstream = Json::object();
+        Json downstream = Json::object();
+        for (const std::uint16_t channel : stage.inputs) {
+            const std::uint16_t from = plan.channels[channel].from;
+            upstream[plan.stages[from].name] = stages[from];
+        }
+        for (const std::uint16_t channel : stage.outputs) {
+            const std::uint16_t to = plan.channels[channel].to;
+            downstream[plan.stages[to].name] = stages[to];
+        }
+        for (int instance = 0; instance < stage.instances; ++instance) {
+            const Json file{
+                {"pipeline_id", plan.pipeline},    {"stage_id", stage.name},   {"stage_index", i},
+                {"instance_index", instance},      {"stage_peers", stages[i]}, {"upstream_stages", upstream},
+                {"downstream_stages", downstream}, {"all_stages", all}};
+            replace("peers/" + stage.name + "." + std::to_string(instance) + ".json", file.dump(2) + "\n");
+        }
+    }
+}
+
+}  // namespace penstock

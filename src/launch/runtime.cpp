@@ -1,0 +1,173 @@
+#include <array>
+#include <optional>
+
+#include <penstock/plan.hpp>
+#include <penstock/runtime.hpp>
+
+#include "base/quantity.hpp"
+#include "launch/local_processes.hpp"
+#include "launch/mpi_launch.hpp"
+#include "launch/run.hpp"
+#include "launch/run_directory.hpp"
+#include "runtime/snapshot.hpp"
+
+namespace penstock {
+namespace {
+
+[[nodiscard]] RunResult result_of(const RunContext& run, const RunSnapshot& snapshot) {
+    return {.exit_code = snapshot.exit_code,
+            .error = snapshot.error,
+            .run_dir = run.directory.path(),
+            .report = snapshot_json(run.plan, snapshot, run.directory.path()),
+            .summary = snapshot_table(run.plan, snapshot)};
+}
+
+[[nodiscard]] RunResult run_local(const Plan& plan, const Registry& registry, const RunOptions& options) {
+    if (options.transport == TransportKind::mpi) {
+        throw Error{Errc::unsupported, "transport 'mpi' needs an MPI job; start the run with mpirun or srun"};
+    }
+    const RunDirectory directory = RunDirectory::create(options.runs_dir, plan.pipeline);
+    const RunContext run{plan, registry, options, directory, "local processes"};
+    LocalProcesses processes{plan.ranks(), options.start_timeout, [&](Rank rank) { return plan.label(rank); },
+                             [&](Rank, Bootstrap& bootstrap) { return run_instance(run, bootstrap); }};
+    const RunSnapshot snapshot = run_coordinator(run, processes, processes);
+    // After a failure an instance may sit in its operator for ever.
+    processes.reap(snapshot.exit_code == 0 ? std::chrono::milliseconds{10'000} : std::chrono::milliseconds{1'000});
+    return result_of(run, snapshot);
+}
+
+/// A forced transport is a property of every channel.
+void force_transport(Plan& plan, TransportKind forced) {
+    if (forced == TransportKind::automatic) return;
+    for (PlannedChannel& channel : plan.channels) channel.transport = forced;
+}
+
+/// "--name value" or "--name=value" at argv[i]; moves i on past the value.
+[[nodiscard]] const char* option_value(int argc, char** argv, int& i, std::string_view name) {
+    const std::string_view argument{argv[i]};
+    if (!argument.starts_with(name)) return nullptr;
+    if (argument.size() > name.size()) return argument[name.size()] == '=' ? argv[i] + name.size() + 1 : nullptr;
+    if (i + 1 >= argc) throw Error{Errc::invalid_input, "'" + std::string{name} + "' needs a value"};
+    return argv[++i];
+}
+
+template <class T, std::size_t N>
+[[nodiscard]] T one_of(std::string_view option, std::string_view text,
+                       const std::array<std::pair<std::string_view, T>, N>& choices) {
+    std::string names;
+    for (const auto& choice : choices) {
+        if (choice.first == text) return choice.second;
+        names += (names.empty() ? "" : ", ") + std::string{choice.first};
+    }
+    throw Error{Errc::invalid_input,
+                "'" + std::string{option} + "' is one of " + names + ", not '" + std::string{text} + "'"};
+}
+
+constexpr std::array<std::pair<std::string_view, Launch>, 3> launches{
+    {{"auto", Launch::automatic}, {"local", Launch::local}, {"mpi", Launch::mpi}}};
+constexpr std::array<std::pair<std::string_view, Idle>, 3> idles{
+    {{"adaptive", Idle::adaptive}, {"spin", Idle::spin}, {"block", Idle::block}}};
+constexpr std::array<std::pair<std::string_view, LogLevel>, 4> levels{
+    {{"debug", LogLevel::debug}, {"info", LogLevel::info}, {"warn", LogLevel::warn}, {"error", LogLevel::error}}};
+
+[[nodiscard]] std::chrono::milliseconds duration_of(std::string_view option, std::string_view text) {
+    if (const auto duration = parse_duration(text)) return *duration;
+    throw Error{Errc::invalid_input,
+                "'" + std::string{option} + "' is a duration such as 30s or 500ms, not '" + std::string{text} + "'"};
+}
+
+[[nodiscard]] std::uint64_t mebibytes_of(std::string_view option, std::string_view text) {
+    if (const auto bytes = parse_bytes(std::string{text} + "MiB"); bytes && *bytes > 0) return *bytes;
+    throw Error{Errc::invalid_input,
+                "'" + std::string{option} + "' is a number of MiB, not '" + std::string{text} + "'"};
+}
+
+[[nodiscard]] RunOptions options_from(int argc, char** argv) {
+    RunOptions options;
+    for (int i = 1; i < argc; ++i) {
+        const auto value = [&](std::string_view name) { return option_value(argc, argv, i, name); };
+        if (const char* launch = value("--launch")) {
+            options.launch = one_of("--launch", launch, launches);
+        } else if (const char* transport = value("--transport")) {
+            options.transport = transport_kind(transport);
+        } else if (const char* idle = value("--idle")) {
+            options.idle = one_of("--idle", idle, idles);
+        } else if (const char* runs_dir = value("--runs-dir")) {
+            options.runs_dir = runs_dir;
+        } else if (const char* arena = value("--arena-mib")) {
+            options.arena_bytes = mebibytes_of("--arena-mib", arena);
+        } else if (const char* stall = value("--stall-timeout")) {
+            options.stall_timeout = duration_of("--stall-timeout", stall);
+        } else if (const char* level = value("--log-level")) {
+            options.log_level = one_of("--log-level", level, levels);
+        }
+    }
+    return options;
+}
+
+/// The failure behind an exit code; nothing for success and for a stop by signal.
+[[nodiscard]] std::optional<Errc> errc_of(int code) noexcept {
+    for (const Errc errc : {Errc::invalid_input, Errc::unsupported, Errc::exhausted, Errc::timed_out,
+                            Errc::disconnected, Errc::failed, Errc::internal}) {
+        if (exit_code(errc) == code) return errc;
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+struct Runtime::State {
+    RunOptions options;
+    Registry registry = Registry::with_builtins();
+};
+
+Runtime::Runtime(int argc, char** argv) : Runtime{options_from(argc, argv)} {}
+
+Runtime::Runtime(RunOptions options) : state_{std::make_unique<State>()} {
+    state_->options = std::move(options);
+}
+
+Runtime::~Runtime() = default;
+
+Registry& Runtime::registry() noexcept {
+    return state_->registry;
+}
+
+RunOptions& Runtime::options() noexcept {
+    return state_->options;
+}
+
+RunResult Runtime::try_run(const PipelineSpec& spec) {
+    const RunOptions& options = state_->options;
+    try {
+        Plan plan = make_plan(spec, state_->registry);
+        force_transport(plan, options.transport);
+        const bool mpi = options.launch == Launch::mpi || (options.launch == Launch::automatic && inside_mpi_job());
+        return mpi ? run_mpi(plan, state_->registry, options) : run_local(plan, state_->registry, options);
+    } catch (const Error& error) {
+        return {.exit_code = exit_code(error.code()), .error = error.what(), .coordinator = speaks_for_job()};
+    }
+}
+
+RunResult Runtime::run(const PipelineSpec& spec) {
+    RunResult result = try_run(spec);
+    const auto code = errc_of(result.exit_code);
+    if (!code) return result;
+    const std::string prefix = std::string{name_of(*code)} + ": ";
+    throw Error{*code, result.error.starts_with(prefix) ? result.error.substr(prefix.size()) : result.error};
+}
+
+int exit_code(Errc code) noexcept {
+    switch (code) {
+        case Errc::invalid_input: return 2;
+        case Errc::unsupported: return 3;
+        case Errc::exhausted: return 4;
+        case Errc::timed_out: return 5;
+        case Errc::disconnected: return 6;
+        case Errc::failed: return 1;
+        case Errc::internal: return 70;
+    }
+    return 70;
+}
+
+}  // namespace penstock

@@ -1,0 +1,168 @@
+#include "memory/arena.hpp"
+
+#include <cerrno>
+#include <cstring>
+#include <new>
+#include <string>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <penstock/error.hpp>
+
+#include "memory/doorbell.hpp"
+
+namespace penstock {
+namespace {
+
+constexpr std::size_t page_bytes = 4096;
+constexpr std::size_t populate_step = 2U << 20U;
+
+[[nodiscard]] std::string system_text(std::string_view call) {
+    return std::string{call} + ": " + std::strerror(errno);  // NOLINT(concurrency-mt-unsafe): one thread owns an arena
+}
+
+[[nodiscard]] File make_memfd(const char* name, std::size_t bytes) {
+    File file{memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING)};
+    if (!file) throw Error{Errc::exhausted, system_text("memfd_create")};
+    if (ftruncate(file.get(), static_cast<off_t>(bytes)) != 0) throw Error{Errc::exhausted, system_text("ftruncate")};
+    return file;
+}
+
+[[nodiscard]] MappedMemory map_file(int fd, std::size_t bytes, int protection) {
+    void* base = mmap(nullptr, bytes, protection, MAP_SHARED, fd, 0);
+    return base == MAP_FAILED ? MappedMemory{} : MappedMemory{Mapping{static_cast<std::byte*>(base), bytes}};
+}
+
+void seal(int fd, int seals) {
+    // Old kernels lack some seals; the peers' checks of every length stand without them.
+    if (fcntl(fd, F_ADD_SEALS, seals) != 0) fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW);
+}
+
+/// A file that can be shrunk under its readers kills them; what is no memfd has no seals at all.
+[[nodiscard]] bool cannot_shrink(int fd) {
+    const int seals = fcntl(fd, F_GET_SEALS);
+    return seals >= 0 && (seals & F_SEAL_SHRINK) != 0;
+}
+
+/// Never waits, whatever another process has under that number: a pipe, a terminal.
+[[nodiscard]] File open_of(int pid, int fd, int flags) {
+    const std::string path = "/proc/" + std::to_string(pid) + "/fd/" + std::to_string(fd);
+    return File{open(path.c_str(), flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)};
+}
+
+[[nodiscard]] constexpr std::size_t round_up(std::size_t bytes, std::size_t unit) noexcept {
+    return (bytes + unit - 1) / unit * unit;
+}
+
+}  // namespace
+
+void FileTraits::release(Handle handle) noexcept {
+    close(handle);
+}
+
+void MappingTraits::release(Handle handle) noexcept {
+    munmap(handle.base, handle.size_bytes);
+}
+
+Arena::Arena(std::size_t limit_bytes)
+    : file_{make_memfd("penstock-arena", round_up(limit_bytes, page_bytes))},
+      doorbell_file_{make_memfd("penstock-doorbell", page_bytes)},
+      memory_{map_file(file_.get(), round_up(limit_bytes, page_bytes), PROT_READ | PROT_WRITE)},
+      doorbell_memory_{map_file(doorbell_file_.get(), page_bytes, PROT_READ | PROT_WRITE)},
+      pool_{round_up(limit_bytes, page_bytes)} {
+    if (!memory_ || !doorbell_memory_) throw Error{Errc::exhausted, system_text("mmap of an arena")};
+    seal(file_.get(), F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE);
+    seal(doorbell_file_.get(), F_SEAL_SHRINK | F_SEAL_GROW);
+    address_.pid = getpid();
+    address_.arena_fd = file_.get();
+    address_.doorbell_fd = doorbell_file_.get();
+    address_.size_bytes = memory_.get().size_bytes;
+    if (getrandom(address_.nonce.data(), sizeof address_.nonce, 0) != static_cast<ssize_t>(sizeof address_.nonce)) {
+        throw Error{Errc::exhausted, system_text("getrandom")};
+    }
+    new (doorbell()) Doorbell;
+    const auto head = allocate(sizeof address_.nonce);
+    if (!head) throw Error{Errc::invalid_input, "an arena needs at least 4096 bytes"};
+    std::memcpy(base(), address_.nonce.data(), sizeof address_.nonce);
+}
+
+std::optional<Block> Arena::allocate(std::size_t bytes) {
+    const auto block = pool_.allocate(bytes);
+    if (block) {
+        const std::size_t end = block->offset + bytes;
+        if (end > populated_) {
+            try {
+                populate(end);
+            } catch (...) {
+                pool_.release(*block);
+                throw;
+            }
+        }
+    }
+    return block;
+}
+
+void Arena::populate(std::size_t up_to) {
+    const std::size_t end = std::min(round_up(up_to, populate_step), limit_bytes());
+    if (madvise(base() + populated_, end - populated_, MADV_POPULATE_WRITE) != 0) {
+        if (errno != EINVAL) {
+            throw Error{Errc::exhausted, system_text("no memory to back the arena; lower --arena-mib, madvise")};
+        }
+        std::memset(base() + populated_, 0, end - populated_);  // kernels before 5.14
+    }
+    populated_ = end;
+}
+
+std::optional<RemoteArena> RemoteArena::map(const ArenaAddress& address, std::string& why) {
+    if (address.size_bytes < page_bytes || address.size_bytes > (std::uint64_t{1} << 46U)) {
+        why = "its arena has an impossible size";
+        return std::nullopt;
+    }
+    const File file = open_of(address.pid, address.arena_fd, O_RDONLY);
+    const File bell = open_of(address.pid, address.doorbell_fd, O_RDWR);
+    if (!file || !bell) {
+        why = "its memory cannot be opened here: " + std::string{std::strerror(errno)};
+        return std::nullopt;
+    }
+    struct stat status {};
+    if (!cannot_shrink(file.get()) || !cannot_shrink(bell.get())) {
+        why = "another process has its number here";
+        return std::nullopt;
+    }
+    if (fstat(file.get(), &status) != 0 || static_cast<std::uint64_t>(status.st_size) != address.size_bytes ||
+        fstat(bell.get(), &status) != 0 || status.st_size != static_cast<off_t>(page_bytes)) {
+        why = "another process has its number here";
+        return std::nullopt;
+    }
+    RemoteArena remote;
+    remote.memory_ = map_file(file.get(), address.size_bytes, PROT_READ);
+    remote.doorbell_memory_ = map_file(bell.get(), page_bytes, PROT_READ | PROT_WRITE);
+    if (!remote.memory_ || !remote.doorbell_memory_) {
+        why = system_text("its memory cannot be mapped");
+        return std::nullopt;
+    }
+    if (std::memcmp(remote.base(), address.nonce.data(), sizeof address.nonce) != 0) {
+        why = "another process has its number here";
+        return std::nullopt;
+    }
+    return remote;
+}
+
+const std::byte* RemoteArena::view(std::uint64_t offset, std::uint64_t bytes) {
+    if (offset > size_bytes() || bytes > size_bytes() - offset) return nullptr;
+    const std::size_t end = offset + bytes;
+    if (end > populated_) {
+        const std::size_t step_end = std::min(round_up(end, populate_step), size_bytes());
+        auto* from = const_cast<std::byte*>(base()) + populated_;
+        // Only saves the faults that reading would take one by one; on failure those happen instead.
+        madvise(from, step_end - populated_, MADV_POPULATE_READ);
+        populated_ = step_end;
+    }
+    return base() + offset;
+}
+
+}  // namespace penstock

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+
+namespace penstock {
+
+/// Lets a process sleep until one of many others has something for it: one futex word that all of them may write.
+///
+/// The sleeper announces itself with `arm`, looks once more for work, and then sleeps; a sender publishes its work and
+/// then calls `ring`. Between a sender's two steps there must be a fence, or a sleeper could be missed. Where the
+/// kernel can make the sleeper pay for it (membarrier(2), global expedited), a ring costs a load while nobody sleeps.
+/// Nothing else lies in the shared page, so the worst a broken peer can do is wake somebody for nothing.
+struct Doorbell {
+    static constexpr std::uint32_t awake = 0;
+    static constexpr std::uint32_t asleep = 1;
+
+    alignas(64) std::atomic<std::uint32_t> word{awake};
+
+    /// Asks the kernel to let sleepers fence for this process too. Once per process, before it rings.
+    /// @return whether it will; `ring` is to be told.
+    [[nodiscard]] static bool let_sleepers_fence() noexcept;
+
+    void arm() noexcept;
+    void disarm() noexcept { word.store(awake, std::memory_order_relaxed); }
+    /// Sleeps while armed, at most that long.
+    void sleep(std::chrono::nanoseconds timeout) noexcept;
+    /// REQUIRES: what the sleeper is to find was stored before, with release order or stronger.
+    void ring(bool sleepers_fence) noexcept {
+        if (sleepers_fence) {
+            std::atomic_signal_fence(std::memory_order_seq_cst);  // keeps the compiler from swapping the two steps
+        } else {
+            std::atomic_thread_fence(std::memory_order_seq_cst);
+        }
+        if (word.load(std::memory_order_relaxed) == asleep) wake();
+    }
+    /// Wakes unconditionally. Async-signal-safe.
+    void wake() noexcept;
+};
+static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
+
+}  // namespace penstock

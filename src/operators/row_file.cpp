@@ -1,0 +1,85 @@
+#include "operators/row_file.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <cstring>
+#include <span>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <penstock/error.hpp>
+
+#include "base/quote.hpp"
+
+namespace penstock {
+namespace {
+
+constexpr const char* elsewhere = "free space, or set \"output\" to a file elsewhere, and run again";
+
+bool lacks_room(int reason) noexcept {
+    return reason == ENOSPC || reason == EDQUOT;
+}
+
+/// Drops the first `bytes` of the parts.
+std::span<iovec> drop_front(std::span<iovec> parts, std::size_t bytes) noexcept {
+    while (!parts.empty() && bytes >= parts.front().iov_len) {
+        bytes -= parts.front().iov_len;
+        parts = parts.subspan(1);
+    }
+    if (bytes > 0) {
+        parts.front().iov_base = static_cast<char*>(parts.front().iov_base) + bytes;
+        parts.front().iov_len -= bytes;
+    }
+    return parts;
+}
+
+}  // namespace
+
+void RowFileTraits::release(int handle) noexcept {
+    ::close(handle);
+}
+
+RowFile::RowFile(std::string path) : path_{std::move(path)} {
+    constexpr mode_t mode = 0644;
+    file_ = UniqueHandle<RowFileTraits>{open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, mode)};
+    if (file_) return;
+    const int reason = errno;
+    const std::string text = "cannot create the output file " + path_in_quotes(path_) + ": " + std::strerror(reason);
+    if (lacks_room(reason)) throw Error{Errc::exhausted, text + "; " + elsewhere};
+    throw Error{Errc::invalid_input, text + "; set \"output\" to a file in a directory that can be written to"};
+}
+
+void RowFile::append(std::vector<iovec>& parts) {
+    std::span<iovec> left = drop_front(parts, 0);
+    std::uint64_t piece = 0;
+    while (!left.empty()) {
+        const auto count = static_cast<int>(std::min<std::size_t>(left.size(), IOV_MAX));
+        const ssize_t written = writev(file_.get(), left.data(), count);
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) fail_write(errno);
+        piece += static_cast<std::uint64_t>(written);
+        left = drop_front(left, static_cast<std::size_t>(written));
+    }
+    complete_bytes_ += piece;
+}
+
+void RowFile::fail_write(int reason) {
+    std::string text = "cannot write the output file " + path_in_quotes(path_) + ": " + std::strerror(reason);
+    text += ftruncate(file_.get(), static_cast<off_t>(complete_bytes_)) == 0
+                ? "; it keeps what was complete (" + std::to_string(complete_bytes_) + " bytes)"
+                : "; it may end with an incomplete record";
+    throw Error{Errc::exhausted, text + "; " + elsewhere};
+}
+
+void RowFile::close() {
+    // Pipes and terminals have no storage to wait for.
+    if (fdatasync(file_.get()) != 0 && errno != EINVAL && errno != EROFS) {
+        throw Error{Errc::exhausted, "cannot store the output file " + path_in_quotes(path_) + ": " +
+                                         std::strerror(errno) + "; its last records may be missing, " + elsewhere};
+    }
+    file_ = {};
+}
+
+}  // namespace penstock

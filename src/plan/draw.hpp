@@ -1,0 +1,16 @@
+#pragma once
+
+#include <string>
+
+#include <penstock/plan.hpp>
+
+namespace penstock {
+
+/// The graph for a terminal: stages from top to bottom, each below all that feed it, channels as lines on the right.
+/// A graph too wide for that is listed channel by channel.
+[[nodiscard]] std::string draw_ascii(const Plan& plan);
+
+/// The graph in Graphviz's language.
+[[nodiscard]] std::string draw_dot(const Plan& plan);
+
+}  // namespace penstock

@@ -1,0 +1,214 @@
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+
+#include <penstock/error.hpp>
+#include <penstock/plan.hpp>
+
+#include "base/nearest.hpp"
+#include "base/quote.hpp"
+#include "plan/check_graph.hpp"
+#include "spec/names.hpp"
+#include "spec/problems.hpp"
+
+namespace penstock {
+namespace {
+
+constexpr std::uint64_t max_ranks = 1'000'000;
+
+/// The message without the kind in front, which the collected error says once.
+std::string message_of(const Error& error) {
+    std::string_view text = error.what();
+    text.remove_prefix(text.find(": ") + 2);
+    return std::string{text};
+}
+
+std::string subject_of(const PipelineSpec& spec) {
+    return spec.file.empty() ? "pipeline " + in_quotes(spec.name) : spec.file;
+}
+
+std::string name_problem(std::string_view what, std::string_view name) {
+    return std::string{what}.append(" ").append(in_quotes(name)).append(" must be ").append(name_rule);
+}
+
+class Planner {
+public:
+    Planner(const PipelineSpec& spec, const Registry& registry)
+        : spec_{spec}, registry_{registry}, problems_{subject_of(spec)} {}
+
+    Plan run() {
+        check_size();
+        problems_.throw_if_any();  // nothing below is meant for that much
+        for (const auto& stage : spec_.stages) add_stage(stage);
+        for (const auto& channel : spec_.channels) add_channel(channel);
+        check_ranks();
+        check_graph(parts_, problems_);
+        problems_.throw_if_any();
+        place_instances();
+        return std::move(plan_);
+    }
+
+private:
+    void check_size() {
+        const auto subject = subject_of(spec_);
+        if (!is_name(spec_.name)) problems_.add(subject + ": " + name_problem("the name of the pipeline", spec_.name));
+        if (spec_.stages.empty()) problems_.add(subject + ": has no stages; add at least a source and a sink");
+        if (spec_.stages.size() > max_stages) {
+            problems_.add(subject + ": has more than " + std::to_string(max_stages) + " stages; use instances");
+        }
+        if (spec_.channels.size() > max_channels) {
+            problems_.add(subject + ": has more than " + std::to_string(max_channels) + " channels; use instances");
+        }
+    }
+
+    void add_stage(const StageSpec& stage) {
+        if (!is_name(stage.name)) problems_.add(place_of(stage, "name") + ": " + name_problem("the name", stage.name));
+        const auto number = static_cast<std::uint16_t>(parts_.stages.size());
+        if (!stage_numbers_.emplace(stage.name, number).second) {
+            parts_.complete = false;
+            problems_.add(place_of(stage, "name") + ": there is already a stage " + in_quotes(stage.name) +
+                          "; give each stage a name of its own");
+        }
+        check_counts(stage);
+        const OperatorInfo* info = find_operator(stage);
+        parts_.stages.push_back({.spec = &stage, .info = info});
+        plan_.stages.push_back({.name = stage.name,
+                                .operator_name = stage.operator_name,
+                                .kind = info != nullptr ? info->kind : OperatorKind::processor,
+                                .params = info != nullptr ? complete_params(stage, *info) : Params{},
+                                .env = stage.env,
+                                .instances = stage.instances,
+                                .threads = stage.threads,
+                                .first_rank = 0,
+                                .inputs = {},
+                                .outputs = {},
+                                .device = stage.device});
+    }
+
+    void check_counts(const StageSpec& stage) {
+        if (stage.instances < 1 || stage.instances > max_instances) {
+            problems_.add(place_of(stage, "instances") + ": must be a number from 1 to " +
+                          std::to_string(max_instances) + ", not " + std::to_string(stage.instances));
+        }
+        if (stage.threads != 1) {
+            problems_.add(place_of(stage, "threads") + ": must be 1 in this version, not " +
+                              std::to_string(stage.threads) + "; use instances",
+                          stage.threads > 1 ? Errc::unsupported : Errc::invalid_input);
+        }
+        if (stage.device != Device::cpu) {
+            problems_.add(place_of(stage, "device") + ": \"gpu\" is not available in this version; use \"cpu\"",
+                          Errc::unsupported);
+        }
+    }
+
+    const OperatorInfo* find_operator(const StageSpec& stage) {
+        const OperatorInfo* info = registry_.find(stage.operator_name);
+        if (info != nullptr || problems_.full()) return info;
+        std::vector<std::string_view> names;
+        for (const auto* known : registry_.list()) names.push_back(known->name);
+        problems_.add(place_of(stage, "operator") + ": unknown operator " + in_quotes(stage.operator_name) +
+                      suggestion(stage.operator_name, names, "known are"));
+        return nullptr;
+    }
+
+    Params complete_params(const StageSpec& stage, const OperatorInfo& info) {
+        try {
+            return registry_.complete(info, stage.params, stage.env);
+        } catch (const Error& error) {
+            problems_.add(place_of(stage, "params") + ": " + message_of(error), error.code());
+            return {};
+        }
+    }
+
+    void add_channel(const ChannelSpec& channel) {
+        check_channel(channel);
+        const auto from = find_stage(channel, "from", channel.from);
+        const auto to = find_stage(channel, "to", channel.to);
+        if (!from || !to) return;
+        const auto number = static_cast<std::uint16_t>(plan_.channels.size());
+        plan_.stages[*from].outputs.push_back(number);
+        plan_.stages[*to].inputs.push_back(number);
+        parts_.channels.push_back({.spec = &channel, .edge = {.from = *from, .to = *to}});
+        plan_.channels.push_back({.name = channel_name(channel),
+                                  .from = *from,
+                                  .to = *to,
+                                  .route = channel.route,
+                                  .key = channel.key,
+                                  .capacity = channel.capacity,
+                                  .capacity_bytes = channel.capacity_bytes,
+                                  .overflow = channel.overflow,
+                                  .transport = channel.transport});
+    }
+
+    void check_channel(const ChannelSpec& channel) {
+        const auto add = [&](std::string_view key, const std::string& text) {
+            problems_.add(place_of(channel, key) + ": " + text);
+        };
+        if (!channel.name.empty() && !is_name(channel.name)) add("name", name_problem("the name", channel.name));
+        if (!channel_names_.insert(channel_name(channel)).second) {
+            add("name", "there is already a channel " + in_quotes(channel_name(channel)) +
+                            "; give each channel a name of its own");
+        }
+        if (channel.route == Route::hash && channel.key.empty()) {
+            add("route", "\"hash\" needs a key; add \"key\" with the name of the metadata that decides");
+        }
+        if (channel.route != Route::hash && !channel.key.empty()) {
+            add("key", "is used by the route \"hash\" only; write \"route\": \"hash\" or remove the key");
+        }
+        if (channel.key.size() > max_key_bytes) add("key", "must have at most 255 bytes");
+        if (channel.capacity < 1 || channel.capacity > max_capacity) {
+            add("capacity", "must be a number from 1 to " + std::to_string(max_capacity) + ", not " +
+                                std::to_string(channel.capacity));
+        }
+        if (channel.capacity_bytes == 0) add("capacity", "must have room for at least 1 byte");
+    }
+
+    std::optional<std::uint16_t> find_stage(const ChannelSpec& channel, std::string_view end, const std::string& name) {
+        if (const auto found = stage_numbers_.find(name); found != stage_numbers_.end()) return found->second;
+        parts_.complete = false;
+        if (problems_.full()) return std::nullopt;
+        std::vector<std::string_view> names;
+        for (const auto& stage : spec_.stages) names.push_back(stage.name);
+        problems_.add(place_of(channel, end) + ": unknown stage " + in_quotes(name) +
+                      suggestion(name, names, "the stages are"));
+        return std::nullopt;
+    }
+
+    void check_ranks() {
+        std::uint64_t ranks = 1;
+        for (const auto& stage : plan_.stages) ranks += static_cast<std::uint64_t>(std::max(stage.instances, 0));
+        if (ranks <= max_ranks) return;
+        problems_.add(subject_of(spec_) + ": has " + std::to_string(ranks - 1) + " instances, the limit is " +
+                      std::to_string(max_ranks - 1) + "; lower the number of instances");
+    }
+
+    void place_instances() {
+        plan_.pipeline = spec_.name;
+        std::uint32_t rank = 1;
+        for (auto& stage : plan_.stages) {
+            stage.first_rank = rank;
+            rank += static_cast<std::uint32_t>(stage.instances);
+        }
+    }
+
+    const PipelineSpec& spec_;
+    const Registry& registry_;
+    Problems problems_;
+    std::unordered_map<std::string_view, std::uint16_t> stage_numbers_;
+    std::unordered_set<std::string> channel_names_;
+    GraphParts parts_;
+    Plan plan_;
+};
+
+}  // namespace
+
+Plan make_plan(const PipelineSpec& spec, const Registry& registry) {
+    return Planner{spec, registry}.run();
+}
+
+}  // namespace penstock

@@ -1,0 +1,68 @@
+#include <nlohmann/json.hpp>
+
+#include "plan/describe.hpp"
+#include "spec/param_json.hpp"
+
+namespace penstock {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json names_of(const Plan& plan, const std::vector<std::uint16_t>& channels) {
+    auto json = Json::array();
+    for (const auto channel : channels) json.push_back(plan.channels[channel].name);
+    return json;
+}
+
+Json stage_json(const Plan& plan, const PlannedStage& stage) {
+    return {{"name", stage.name},
+            {"operator", stage.operator_name},
+            {"kind", name_of(stage.kind)},
+            {"params", params_json(stage.params)},
+            {"env", stage.env},
+            {"instances", stage.instances},
+            {"threads", stage.threads},
+            {"device", name_of(stage.device)},
+            {"first_rank", stage.first_rank},
+            {"inputs", names_of(plan, stage.inputs)},
+            {"outputs", names_of(plan, stage.outputs)}};
+}
+
+Json channel_json(const Plan& plan, const PlannedChannel& channel) {
+    Json json{{"name", channel.name},
+              {"from", plan.stages[channel.from].name},
+              {"to", plan.stages[channel.to].name},
+              {"route", name_of(channel.route)}};
+    if (!channel.key.empty()) json["key"] = channel.key;
+    json["capacity"] = {{"payloads", channel.capacity}, {"bytes", channel.capacity_bytes}};
+    json["overflow"] = name_of(channel.overflow);
+    json["transport"] = name_of(channel.transport);
+    json["transport_reason"] = transport_reason(channel.transport);
+    return json;
+}
+
+Json rank_json(const Plan& plan, std::uint32_t rank) {
+    const auto [stage, instance] = plan.place(rank);
+    const auto& planned = plan.stages[stage];
+    return {{"rank", rank},
+            {"stage", planned.name},
+            {"instance", instance},
+            {"operator", planned.operator_name},
+            {"device", name_of(planned.device)}};
+}
+
+}  // namespace
+
+std::string plan_json(const Plan& plan) {
+    Json json{{"pipeline", plan.pipeline},
+              {"processes", plan.ranks()},
+              {"stages", Json::array()},
+              {"channels", Json::array()},
+              {"ranks", Json::array({{{"rank", 0}, {"stage", "coordinator"}}})}};
+    for (const auto& stage : plan.stages) json["stages"].push_back(stage_json(plan, stage));
+    for (const auto& channel : plan.channels) json["channels"].push_back(channel_json(plan, channel));
+    for (std::uint32_t rank = 1; rank < plan.ranks(); ++rank) json["ranks"].push_back(rank_json(plan, rank));
+    return json.dump(2) + '\n';
+}
+
+}  // namespace penstock

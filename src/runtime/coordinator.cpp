@@ -1,0 +1,229 @@
+#include "runtime/coordinator.hpp"
+
+#include <algorithm>
+
+#include "base/format.hpp"
+#include "runtime/signals.hpp"
+
+namespace penstock {
+namespace {
+
+constexpr auto parting_time = std::chrono::seconds{1};
+
+}  // namespace
+
+Coordinator::Coordinator(Setup setup) : setup_{std::move(setup)} {
+    const Plan& plan = setup_.plan;
+    for (Rank rank = 1; rank < plan.ranks(); ++rank) {
+        const PlannedStage& stage = plan.stages[plan.place(rank).stage];
+        Member member;
+        member.transport = &setup_.reactor.connect(rank, "auto");
+        member.channels = stage.inputs.size() + stage.outputs.size();
+        members_.push_back(member);
+        run_.instances.push_back(InstanceView{.rank = rank});
+        run_.instances.back().status.channels.resize(member.channels);
+    }
+    setup_.reactor.set_control(this);
+}
+
+Coordinator::~Coordinator() {
+    setup_.reactor.set_control(nullptr);
+}
+
+RunSnapshot Coordinator::run() {
+    const SignalWatch signals{setup_.reactor, false};
+    try {
+        wait_for_all_ready();
+        if (run_.state == RunState::starting) {
+            run_.state = RunState::running;
+            broadcast(ControlCode::go);
+            watch_until_done();
+        }
+    } catch (const Error& error) {
+        fail(exit_code(error.code()), error.what());
+    }
+    part();
+    refresh();
+    if (run_.state == RunState::running) run_.state = RunState::completed;
+    if (run_.state == RunState::stopping) {
+        run_.state = RunState::cancelled;
+        run_.exit_code = 128 + stop_signal_;
+        run_.error = "stopped by signal " + std::to_string(stop_signal_) + "; everything under way was drained";
+    }
+    setup_.on_snapshot(run_);
+    return run_;
+}
+
+void Coordinator::wait_for_all_ready() {
+    const auto deadline = start_ + setup_.options.start_timeout;
+    while (ready_ < members_.size() && run_.state == RunState::starting) {
+        setup_.reactor.wait(Activity::starting, 0);
+        check_processes();
+        check_signals();
+        if (SteadyClock::now() < deadline || ready_ == members_.size()) continue;
+        std::string missing;
+        for (const InstanceView& view : run_.instances) {
+            if (!view.ready) missing += (missing.empty() ? "" : ", ") + who(view.rank);
+        }
+        fail(exit_code(Errc::timed_out), "timed out: not ready after " + format_duration(setup_.options.start_timeout) +
+                                             ": " + missing + "; raise --start-timeout if they need longer");
+    }
+}
+
+void Coordinator::watch_until_done() {
+    moved_at_ = SteadyClock::now();
+    const auto stall = setup_.options.stall_timeout;
+    const auto look = stall.count() > 0 ? std::clamp<std::chrono::nanoseconds>(stall / 4, std::chrono::milliseconds{20},
+                                                                               std::chrono::milliseconds{500})
+                                        : std::chrono::nanoseconds{std::chrono::milliseconds{500}};
+    while (done_ < members_.size() && run_.state != RunState::failed) {
+        setup_.reactor.wait(Activity::waiting_for_input, 0, look);
+        check_processes();
+        check_signals();
+        if (SteadyClock::now() - refreshed_ < look) continue;
+        refresh();
+        check_stall();
+        setup_.on_snapshot(run_);
+    }
+}
+
+void Coordinator::check_processes() {
+    for (const Supervisor::Lost& lost : setup_.supervisor.lost()) {
+        setup_.reactor.poll();  // it may have said why
+        members_[lost.rank - 1].transport->forget(lost.rank);
+        if (run_.instances[lost.rank - 1].done && run_.state != RunState::starting) continue;
+        run_.aborted = true;
+        fail(exit_code(Errc::disconnected), "disconnected: " + who(lost.rank) + " " + lost.how);
+    }
+}
+
+void Coordinator::check_signals() {
+    const int count = SignalWatch::count();
+    if (count == 0) return;
+    if (stop_signal_ == 0) {
+        if (run_.state == RunState::starting) {
+            stop_signal_ = SignalWatch::received();
+            run_.exit_code = 128 + stop_signal_;
+            return fail(run_.exit_code, "stopped by signal " + std::to_string(stop_signal_) + " before it had started");
+        }
+        return stop(SignalWatch::received());
+    }
+    if (count > 1 && run_.state == RunState::stopping) {
+        run_.aborted = true;
+        fail(128 + stop_signal_, "aborted by a second signal; what was not settled is lost");
+    }
+}
+
+void Coordinator::stop(int signal) {
+    if (run_.state != RunState::running) return;
+    stop_signal_ = signal;
+    run_.state = RunState::stopping;
+    setup_.log.info("Signal " + std::to_string(signal) + ": sources stop, the rest drains. A second signal aborts.");
+    broadcast(ControlCode::stop);
+}
+
+void Coordinator::check_stall() {
+    std::uint64_t moved = 0;
+    bool paced = false;
+    for (const InstanceView& view : run_.instances) {
+        moved += view.status.moved();
+        paced = paced || static_cast<Activity>(view.status.head.activity) == Activity::paced;
+    }
+    const auto now = SteadyClock::now();
+    if (moved != moved_ || paced) {
+        moved_ = moved;
+        moved_at_ = now;
+    }
+    const auto limit = setup_.options.stall_timeout;
+    if (limit.count() == 0 || now - moved_at_ < limit || run_.state == RunState::failed) return;
+    run_.aborted = true;
+    fail(exit_code(Errc::timed_out), "timed out: nothing moved for " + format_duration(limit) + "\n" +
+                                         waiting_report(setup_.plan, run_) +
+                                         "  raise --stall-timeout if an operator may take longer for one payload");
+}
+
+void Coordinator::refresh() {
+    refreshed_ = SteadyClock::now();
+    run_.elapsed_s = std::chrono::duration<double>(refreshed_ - start_).count();
+    for (std::size_t i = 0; i < members_.size(); ++i) {
+        if (members_[i].status == nullptr || run_.instances[i].done) continue;
+        run_.instances[i].status = read_status(members_[i].status, members_[i].channels);
+    }
+}
+
+void Coordinator::fail(int code, std::string text) {
+    if (run_.state == RunState::failed) return;  // the first failure is the cause, later ones follow from it
+    run_.state = RunState::failed;
+    run_.exit_code = code;
+    run_.error = std::move(text);
+    setup_.log.error(run_.error);
+}
+
+/// Sends everybody home and sees the message off.
+void Coordinator::part() {
+    const bool failed = run_.state == RunState::failed;
+    const auto deadline = SteadyClock::now() + parting_time;
+    try {
+        broadcast(failed ? ControlCode::abort : ControlCode::bye, static_cast<std::uint64_t>(run_.exit_code),
+                  run_.error);
+        while (!setup_.reactor.drained() && SteadyClock::now() < deadline) {
+            setup_.reactor.wait(Activity::done, 0, std::chrono::milliseconds{1});
+            static_cast<void>(setup_.supervisor.lost());
+        }
+    } catch (const Error& error) {
+        setup_.log.debug(error.what());  // whoever cannot be told any more is killed by the launcher
+    }
+}
+
+void Coordinator::broadcast(ControlCode code, std::uint64_t number, std::string_view text) {
+    for (Rank rank = 1; rank <= members_.size(); ++rank) {
+        // A full outbox belongs to somebody who no longer reads; nobody else waits for that one.
+        if (!try_send_control(*members_[rank - 1].transport, rank, {code, number, text})) {
+            setup_.log.debug(who(rank) + " takes no more messages");
+        }
+    }
+}
+
+std::string Coordinator::who(Rank rank) const {
+    const Place place = setup_.plan.place(rank);
+    return "stage '" + setup_.plan.stages[place.stage].name + "' instance " + std::to_string(place.instance) +
+           " (rank " + std::to_string(rank) + ")";
+}
+
+void Coordinator::on_ready(Rank from, std::uint64_t offset) {
+    Member& member = members_[from - 1];
+    run_.instances[from - 1].ready = true;
+    ++ready_;
+    if (member.transport->capabilities().maps) {
+        member.status = member.transport->map({from, offset, StatusBlock::bytes(member.channels)});
+    }
+}
+
+void Coordinator::on_frame(Rank from, FrameKind, std::span<const std::byte> frame) {
+    const auto message = read_control(frame);
+    if (!message || from == 0 || from > members_.size())
+        setup_.reactor.protocol_error(from, "a broken control message");
+    InstanceView& view = run_.instances[from - 1];
+    const auto take_status = [&] {
+        if (message->text.size() != StatusBlock::bytes(view.status.channels.size())) {
+            setup_.reactor.protocol_error(from, "a status of impossible length");
+        }
+        std::vector<std::uint64_t> words(message->text.size() / sizeof(std::uint64_t));
+        std::memcpy(words.data(), message->text.data(), message->text.size());
+        view.status = read_status(reinterpret_cast<const std::byte*>(words.data()), view.status.channels.size());
+    };
+    switch (message->code) {
+        case ControlCode::ready: return on_ready(from, message->number);
+        case ControlCode::status: return take_status();
+        case ControlCode::done:
+            take_status();
+            view.done = true;
+            ++done_;
+            return;
+        case ControlCode::failed: return fail(static_cast<int>(message->number), std::string{message->text});
+        case ControlCode::stop_request: return stop(static_cast<int>(message->number));
+        default: setup_.reactor.protocol_error(from, "a control message meant for an instance");
+    }
+}
+
+}  // namespace penstock

@@ -1,0 +1,79 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include <penstock/log.hpp>
+#include <penstock/plan.hpp>
+#include <penstock/runtime.hpp>
+
+#include "runtime/control.hpp"
+#include "runtime/reactor.hpp"
+#include "runtime/snapshot.hpp"
+
+namespace penstock {
+
+/// Who knows whether the processes of a run are alive. Implemented by each way of launching.
+class Supervisor {
+public:
+    struct Lost {
+        Rank rank;
+        std::string how;  ///< "was killed by signal 9 (Killed)".
+    };
+    virtual ~Supervisor() = default;
+    /// Processes that ended since the last call.
+    [[nodiscard]] virtual std::vector<Lost> lost() = 0;
+};
+
+/// Rank 0: sees that everybody starts, moves and ends, and says why when somebody does not. Never touches a payload.
+class Coordinator final : private FrameReceiver {
+public:
+    struct Setup {
+        const Plan& plan;
+        Reactor& reactor;
+        Logger& log;
+        Supervisor& supervisor;
+        const RunOptions& options;
+        std::function<void(const RunSnapshot&)> on_snapshot;  ///< About once a second, and at every change of state.
+    };
+    explicit Coordinator(Setup setup);
+    ~Coordinator() override;
+
+    /// From "everybody ready" to "bye" or "abort". Failures are in the result.
+    RunSnapshot run();
+
+private:
+    struct Member {
+        Transport* transport = nullptr;
+        const std::byte* status = nullptr;  ///< Mapped; null where it comes in frames.
+        std::size_t channels = 0;
+    };
+
+    void on_frame(Rank from, FrameKind kind, std::span<const std::byte> frame) override;
+    void on_ready(Rank from, std::uint64_t offset);
+    void wait_for_all_ready();
+    void watch_until_done();
+    void check_processes();
+    void check_signals();
+    void check_stall();
+    void refresh();
+    void stop(int signal);
+    void fail(int exit_code, std::string text);
+    void part();
+    void broadcast(ControlCode code, std::uint64_t number = 0, std::string_view text = {});
+    [[nodiscard]] std::string who(Rank rank) const;
+
+    Setup setup_;
+    SteadyClock::time_point start_ = SteadyClock::now();
+    RunSnapshot run_;
+    std::vector<Member> members_;  // by rank - 1
+    std::size_t ready_ = 0;
+    std::size_t done_ = 0;
+    int stop_signal_ = 0;
+    std::uint64_t moved_ = 0;
+    SteadyClock::time_point moved_at_{};
+    SteadyClock::time_point refreshed_{};
+};
+
+}  // namespace penstock

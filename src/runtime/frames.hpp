@@ -1,0 +1,90 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "memory/payload_body.hpp"
+
+namespace penstock {
+
+/// What a frame is. Little-endian throughout; every frame starts with FrameHead.
+enum class FrameKind : std::uint8_t {
+    ticket = 1,   ///< A payload: Ticket, shape, user id, metadata, blob if inline.
+    returns = 2,  ///< Credits and settlements: Returns.
+    end = 3,      ///< The sender has sent its last ticket on this edge: End.
+    end_ack = 4,  ///< The receiver has settled all of them: End.
+    control = 5,  ///< Between an instance and the coordinator: ControlHead and a body.
+};
+
+struct FrameHead {
+    std::uint32_t frame_bytes;
+    std::uint16_t channel;
+    FrameKind kind;
+    std::uint8_t flags;
+};
+static_assert(sizeof(FrameHead) == 8);
+
+/// The description of a payload that travels ahead of its blob.
+struct Ticket {
+    static constexpr std::uint8_t inline_blob = 1;
+    static constexpr std::uint8_t with_user_id = 2;
+
+    FrameHead head;
+    std::uint64_t edge_sequence;  ///< Position on this edge, from 0 without gaps.
+    std::uint64_t id_sequence;
+    std::uint16_t id_channel;
+    DType dtype;
+    Format format;
+    std::uint32_t id_instance;
+    std::uint64_t blob_offset;
+    std::uint64_t blob_bytes;
+    std::uint64_t source_time_ns;
+    std::uint32_t owner;  ///< Rank whose arena holds the blob.
+    std::uint16_t metadata_bytes;
+    std::uint8_t dims;
+    std::uint8_t reserved;
+};
+static_assert(sizeof(Ticket) == 64);
+
+struct Returns {
+    FrameHead head;
+    std::uint64_t settled_first;  ///< Edge sequence of the first settled payload.
+    std::uint32_t settled_count;  ///< That many in a row.
+    std::uint32_t credit_payloads;
+    std::uint64_t credit_bytes;
+};
+static_assert(sizeof(Returns) == 32);
+
+struct End {
+    FrameHead head;
+    std::uint64_t count;  ///< Tickets sent on the edge.
+};
+static_assert(sizeof(End) == 16);
+
+/// Bytes of the ticket frame for this body.
+[[nodiscard]] std::size_t ticket_frame_bytes(const PayloadBody& body, bool inline_blob) noexcept;
+
+/// Writes the ticket frame. REQUIRES: out has `ticket_frame_bytes`, and the blob is resolved if it goes inline.
+void encode_ticket(const PayloadBody& body, std::uint16_t channel, std::uint64_t edge_sequence, bool inline_blob,
+                   std::span<std::byte> out) noexcept;
+
+/// Reads a ticket frame into a fresh body, copying everything. The blob pointer is set only for an inline blob that
+/// fits the body; a larger inline blob is left for the caller to copy (`inline_blob_of`).
+/// @return what is wrong with the frame, or nothing.
+[[nodiscard]] std::optional<std::string> decode_ticket(std::span<const std::byte> frame, PayloadBody& body,
+                                                       std::uint64_t& edge_sequence,
+                                                       std::span<const std::byte>& inline_blob);
+
+template <class Frame>
+[[nodiscard]] std::optional<Frame> read_frame(std::span<const std::byte> bytes) noexcept {
+    if (bytes.size() < sizeof(Frame)) return std::nullopt;
+    Frame frame;
+    std::memcpy(&frame, bytes.data(), sizeof frame);
+    return frame;
+}
+
+}  // namespace penstock

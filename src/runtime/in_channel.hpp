@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "runtime/drafts.hpp"
+#include "runtime/fifo.hpp"
+#include "runtime/out_channel.hpp"
+#include "runtime/reactor.hpp"
+#include "runtime/return_stack.hpp"
+
+namespace penstock {
+
+/// What has arrived and waits for the operator, over all inputs of an instance, oldest first.
+using ReadyQueue = Fifo<PayloadBody*>;
+
+/// The receiving end of a channel: reads tickets, finds blobs, returns credits and settlements in batches, counts to
+/// END.
+class InChannel final : public FrameReceiver, public PayloadHome {
+public:
+    InChannel(ChannelShape shape, Reactor& reactor, Drafts& drafts, Arena& arena, BodyPool& bodies, ReadyQueue& ready,
+              ChannelStatus& status);
+    ~InChannel() override;
+    InChannel(const InChannel&) = delete;
+    InChannel& operator=(const InChannel&) = delete;
+
+    /// The operator takes a payload off the ready queue.
+    void taken() noexcept { add(status_.queued, ~std::uint64_t{0}); }  // one less
+    /// The operator has returned from its call: the sender may send one more.
+    void return_credit(std::uint32_t edge, std::uint64_t bytes);
+    /// Sends the credits and settlements gathered so far.
+    void flush_returns();
+    /// Every sender has sent END, and as many payloads as it says. @throws Error{disconnected} when the counts differ.
+    [[nodiscard]] bool ended() const noexcept;
+    [[nodiscard]] bool all_settled() const noexcept;
+    /// Tells every sender that all is settled. REQUIRES: ended() and all_settled().
+    void acknowledge();
+
+    void on_frame(Rank from, FrameKind kind, std::span<const std::byte> frame) override;
+    void on_fetched(PayloadBody& body);
+    void retire(PayloadBody* body) noexcept override;
+    void resolve(PayloadBody& body) override;
+
+private:
+    struct Edge {
+        Rank peer = 0;
+        Transport* transport = nullptr;
+        std::uint64_t received = 0;
+        std::uint64_t credits = 0;  ///< That the sender has left.
+        std::uint64_t settled = 0;
+        std::optional<std::uint64_t> count;    ///< What END said.
+        Returns pending{};                     ///< Gathered, not sent yet: one run of settlements.
+        Fifo<std::uint64_t> out_of_order{16};  ///< Settled, but not next to that run.
+    };
+
+    void on_ticket(std::uint32_t index, std::span<const std::byte> frame);
+    void settle(PayloadBody* body) noexcept;
+    void flush(Edge& edge);
+    void start_fetch(PayloadBody& body);
+    void prefetch();
+
+    ChannelShape shape_;
+    Reactor& reactor_;
+    Drafts& drafts_;
+    Arena& arena_;
+    BodyPool& bodies_;
+    ReadyQueue& ready_;
+    ChannelStatus& status_;
+    std::vector<Edge> edges_;
+    Fifo<PayloadBody*> to_fetch_{16};  ///< Queued payloads whose blobs are not here; one reference each.
+    std::size_t fetches_ = 0;
+    std::uint64_t batch_;  ///< Credits worth a frame of their own.
+    ReturnStack returned_;
+};
+
+}  // namespace penstock

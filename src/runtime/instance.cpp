@@ -1,0 +1,370 @@
+#include "runtime/instance.hpp"
+
+#include <algorithm>
+
+#include "base/clock.hpp"
+#include "runtime/paths.hpp"
+#include "runtime/signals.hpp"
+
+namespace penstock {
+namespace {
+
+/// Exit code of a failure that no Errc describes: the operator threw something of its own.
+constexpr int operator_failed = 1;
+constexpr auto status_period = std::chrono::milliseconds{500};
+
+}  // namespace
+
+Instance::Instance(const Setup& setup)
+    : setup_{setup},
+      place_{setup.plan.place(setup.rank)},
+      planned_{setup.plan.stages[place_.stage]},
+      reactor_{setup.reactor},
+      status_block_{setup.arena.allocate(StatusBlock::bytes(planned_.inputs.size() + planned_.outputs.size())).value()},
+      status_{setup.arena.at(status_block_.offset), planned_.inputs.size() + planned_.outputs.size()},
+      drafts_{setup.rank, setup.arena, bodies_, setup.reactor},
+      to_coordinator_{&setup.reactor.connect(0, "auto")} {
+    reactor_.set_status(&status_);
+    reactor_.set_control(this);
+    std::size_t slot = 0;
+    input_of_channel_.resize(setup.plan.channels.size());
+    for (const std::uint16_t channel : planned_.inputs) {
+        inputs_.push_back(std::make_unique<InChannel>(shape_of(setup.plan, channel), reactor_, drafts_, setup.arena,
+                                                      bodies_, ready_, status_.channel(slot++)));
+        input_of_channel_[channel] = inputs_.back().get();
+    }
+    for (const std::uint16_t channel : planned_.outputs) {
+        outputs_.push_back(
+            std::make_unique<OutChannel>(shape_of(setup.plan, channel), reactor_, status_.channel(slot++)));
+    }
+    reactor_.set_fetched([this](std::uint64_t token) {
+        auto& body = *reinterpret_cast<PayloadBody*>(static_cast<std::uintptr_t>(token));
+        input_of_channel_[body.channel]->on_fetched(body);
+    });
+    reactor_.set_housekeeping([this] { keep_house(); });
+}
+
+Instance::~Instance() {
+    reactor_.set_housekeeping({});
+    reactor_.set_control(nullptr);
+    reactor_.set_status(nullptr);
+    // An aborted run leaves payloads behind; they are dropped while their homes still stand.
+    while (!ready_.empty()) drop_reference(ready_.pop());
+}
+
+int Instance::run() {
+    const SignalWatch signals{reactor_, true};
+    try {
+        try {
+            construct();
+            tell(ControlCode::ready, status_block_.offset);
+            wait_for_go();
+            status_.set_activity(Activity::operating, 0);
+            if (auto* source = std::get_if<std::unique_ptr<Source>>(&operator_)) {
+                run_source(**source);
+            } else {
+                run_inputs();
+            }
+            finish();
+            end_outputs();
+            settle_inputs();
+            say_done();
+        } catch (Error& error) {
+            if (!doing_.empty()) error.add_context(circumstances());
+            report(exit_code(error.code()), error.what());
+        } catch (const std::exception& error) {
+            report(operator_failed,
+                   "the operator failed: " + std::string{error.what()} + "\n  while " + circumstances());
+        } catch (const Interrupted&) {
+            throw;
+        } catch (...) {
+            report(operator_failed,
+                   "the operator threw something that is no std::exception\n  while " + circumstances());
+        }
+    } catch (const Interrupted&) {
+        // The coordinator knows why; what was settled stays.
+    } catch (const Error& error) {
+        setup_.log.error(error.what());
+        exit_code_ = exit_code(error.code());
+    }
+    return exit_code_;
+}
+
+/// What the operator was at, for error messages.
+std::string Instance::circumstances() const {
+    if (!has_handled_) return doing_;
+    // The identity came over the wire: it need not name a rank of this run.
+    const bool known = handled_.instance > 0 && handled_.instance < setup_.plan.ranks();
+    return doing_ + ", payload " + std::to_string(handled_.sequence) + " of " +
+           (known ? setup_.plan.label(handled_.instance) : "rank " + std::to_string(handled_.instance));
+}
+
+/// "running finish() of operator 'pass' of middle.0 (rank 2)".
+std::string Instance::with_operator(std::string_view doing) const {
+    return std::string{doing} + " operator '" + planned_.operator_name + "' of " + setup_.plan.label(setup_.rank) +
+           " (rank " + std::to_string(setup_.rank) + ")";
+}
+
+void Instance::construct() {
+    doing_ = with_operator("creating");
+    operator_ = setup_.registry.make(planned_.operator_name, planned_.params, *this);
+    doing_.clear();
+}
+
+void Instance::wait_for_go() {
+    while (!go_) reactor_.wait(Activity::starting, 0);
+}
+
+void Instance::run_source(Source& source) {
+    doing_ = with_operator("running produce() of");
+    last_breath_ = ticks();
+    while (!stopping_) {
+        status_.set_activity(Activity::operating, 0);
+        if (!source.produce(*this)) break;
+        if (ticks() - last_breath_ > short_while) breathe();
+    }
+}
+
+void Instance::run_inputs() {
+    const bool sink = std::holds_alternative<std::unique_ptr<Sink>>(operator_);
+    doing_ = with_operator(sink ? "running consume() of" : "running process() of");
+    last_breath_ = ticks();
+    for (;;) {
+        if (ready_.empty()) {
+            reactor_.poll();
+            if (ready_.empty()) {
+                for (auto& input : inputs_) input->flush_returns();
+                if (std::all_of(inputs_.begin(), inputs_.end(), [](const auto& input) { return input->ended(); }) &&
+                    ready_.empty()) {
+                    return;
+                }
+                reactor_.wait(Activity::waiting_for_input, planned_.inputs[0]);
+                continue;
+            }
+        }
+        consume(ready_.pop());
+        if (ticks() - last_breath_ > short_while) breathe();
+    }
+}
+
+void Instance::consume(PayloadBody* body) {
+    InChannel& input = *input_of_channel_[body->channel];
+    const std::uint32_t edge = body->edge;
+    const std::uint64_t bytes = body->size_bytes;
+    input.taken();
+    status_.set_activity(Activity::operating, body->channel);
+    status_.set_payload(body->id.sequence);
+    current_ = body;
+    handled_ = body->id;
+    has_handled_ = true;
+    current_has_output_ = false;
+    {
+        const Payload payload{body};
+        if (auto* sink = std::get_if<std::unique_ptr<Sink>>(&operator_)) {
+            (*sink)->consume(payload);
+        } else {
+            std::get<std::unique_ptr<Processor>>(operator_)->process(payload, *this);
+        }
+        current_ = nullptr;
+    }
+    input.return_credit(edge, bytes);
+}
+
+void Instance::finish() {
+    doing_ = with_operator("running finish() of");
+    has_handled_ = false;
+    status_.set_activity(Activity::operating, 0);
+    if (auto* source = std::get_if<std::unique_ptr<Source>>(&operator_)) (*source)->finish();
+    if (auto* processor = std::get_if<std::unique_ptr<Processor>>(&operator_)) (*processor)->finish(*this);
+    if (auto* sink = std::get_if<std::unique_ptr<Sink>>(&operator_)) (*sink)->finish();
+    // With the operator go the payloads it still holds.
+    doing_ = with_operator("destroying");
+    std::visit([](auto& held) { held.reset(); }, operator_);
+    doing_.clear();
+}
+
+void Instance::end_outputs() {
+    for (auto& output : outputs_) output->end();
+    for (auto& output : outputs_) {
+        while (!output->finished()) reactor_.wait(Activity::waiting_for_settlement, output->number());
+    }
+}
+
+void Instance::settle_inputs() {
+    for (std::size_t i = 0; i < inputs_.size(); ++i) {
+        inputs_[i]->flush_returns();
+        while (!inputs_[i]->all_settled()) {
+            reactor_.wait(Activity::waiting_for_settlement, planned_.inputs[i]);
+            inputs_[i]->flush_returns();
+        }
+        inputs_[i]->acknowledge();
+    }
+}
+
+void Instance::say_done() {
+    status_.set_activity(Activity::done, 0);
+    tell(ControlCode::done, 0, status_bytes());
+    while (!bye_) reactor_.wait(Activity::done, 0);
+}
+
+void Instance::report(int code, const std::string& text) {
+    exit_code_ = code;
+    setup_.log.error(text);
+    tell(ControlCode::failed, static_cast<std::uint64_t>(code), text);
+    const auto give_up = SteadyClock::now() + std::chrono::seconds{5};
+    while (!bye_ && SteadyClock::now() < give_up) reactor_.wait(Activity::done, 0);
+}
+
+/// What must not wait for a busy operator to run dry.
+void Instance::breathe() {
+    reactor_.poll();
+    if (reactor_.interrupted()) throw Interrupted{};
+    for (auto& input : inputs_) input->flush_returns();
+    keep_house();
+    reactor_.flush();
+    last_breath_ = ticks();
+}
+
+void Instance::keep_house() {
+    drafts_.collect();
+    for (auto& output : outputs_) output->pump();
+    check_signals();
+    if (to_coordinator_->capabilities().maps || !go_) return;
+    const auto now = SteadyClock::now();
+    if (now - last_status_ < status_period) return;
+    last_status_ = now;
+    tell(ControlCode::status, 0, status_bytes());
+}
+
+void Instance::check_signals() {
+    if (SignalWatch::count() == signals_told_) return;
+    signals_told_ = SignalWatch::count();
+    tell(ControlCode::stop_request, static_cast<std::uint64_t>(SignalWatch::received()));
+}
+
+void Instance::tell(ControlCode code, std::uint64_t number, std::string_view text) {
+    send_control(reactor_, *to_coordinator_, 0, {code, number, text});
+}
+
+std::string_view Instance::status_bytes() const noexcept {
+    return {reinterpret_cast<const char*>(setup_.arena.at(status_block_.offset)),
+            StatusBlock::bytes(planned_.inputs.size() + planned_.outputs.size())};
+}
+
+void Instance::on_frame(Rank from, FrameKind, std::span<const std::byte> frame) {
+    const auto message = read_control(frame);
+    if (!message || from != 0) reactor_.protocol_error(from, "a broken control message");
+    switch (message->code) {
+        case ControlCode::go: go_ = true; return;
+        case ControlCode::stop: stopping_ = true; return;
+        case ControlCode::bye: bye_ = true; return;
+        case ControlCode::abort:
+            exit_code_ = static_cast<int>(message->number);
+            bye_ = true;
+            reactor_.interrupt();
+            return;
+        default: reactor_.protocol_error(from, "a control message meant for the coordinator");
+    }
+}
+
+RawDraft Instance::allocate(DType dtype, const Shape& shape) {
+    return RawDraft{drafts_.make(dtype, shape)};
+}
+
+void Instance::send(RawDraft draft, std::string_view channel) {
+    PayloadBody* body = draft.release();
+    if (current_ != nullptr) {
+        add_reference(current_);
+        body->parent = current_;
+        body->source_time_ns = current_->source_time_ns;
+        // The first result of an input carries on its identity.
+        if (!current_has_output_) {
+            body->id = current_->id;
+            body->has_id = true;
+            if (!body->has_user_id && current_->has_user_id) {
+                body->user_id = current_->user_id;
+                body->has_user_id = true;
+            }
+        }
+        current_has_output_ = true;
+    } else {
+        body->source_time_ns = wall_ns();
+    }
+    publish(body, channel);
+}
+
+void Instance::forward(const Payload& payload, std::string_view channel) {
+    if (!payload) throw Error{Errc::invalid_input, "an empty payload was emitted"};
+    add_reference(payload.body());
+    publish(payload.body(), channel);
+}
+
+/// Takes over one reference.
+void Instance::publish(PayloadBody* body, std::string_view channel) {
+    bool sent = false;
+    for (auto& output : outputs_) {
+        if (!channel.empty() && output->name() != channel) continue;
+        sent = true;
+        if (!body->received && !body->has_id) {
+            body->id = {setup_.rank, output->number(), output->next_sequence()};
+            body->has_id = true;
+        }
+        add_reference(body);
+        try {
+            output->publish(body);
+        } catch (...) {
+            drop_reference(body);
+            throw;
+        }
+    }
+    drop_reference(body);
+    if (!sent && !channel.empty()) {
+        std::string names;
+        for (const auto& output : outputs_) names += (names.empty() ? "" : ", ") + output->name();
+        throw Error{Errc::invalid_input, "stage '" + planned_.name + "' has no output channel '" +
+                                             std::string{channel} + "'; it has: " + names};
+    }
+}
+
+int Instance::upstream_instances() const noexcept {
+    int count = 0;
+    for (const std::uint16_t channel : planned_.inputs) {
+        count += setup_.plan.stages[setup_.plan.channels[channel].from].instances;
+    }
+    return count;
+}
+
+int Instance::downstream_instances() const noexcept {
+    int count = 0;
+    for (const std::uint16_t channel : planned_.outputs) {
+        count += setup_.plan.stages[setup_.plan.channels[channel].to].instances;
+    }
+    return count;
+}
+
+std::string Instance::result_path(std::string_view name) const {
+    return result_path_in(setup_.results_dir, name, planned_.instances > 1 ? place_.instance : -1);
+}
+
+void Instance::count(std::string_view name, std::uint64_t by) {
+    if (!status_.count(name, by)) {
+        throw Error{Errc::invalid_input, "an operator has at most 8 counters; no room for '" + std::string{name} + "'"};
+    }
+}
+
+bool Instance::wait_until(SteadyClock::time_point then) {
+    // Wakes up often enough to be seen alive and to notice a stop.
+    while (!stopping_) {
+        const auto now = SteadyClock::now();
+        if (now >= then) {
+            status_.set_activity(Activity::operating, 0);
+            return true;
+        }
+        for (auto& input : inputs_) input->flush_returns();
+        reactor_.wait(Activity::paced, 0,
+                      std::min<std::chrono::nanoseconds>(then - now, std::chrono::milliseconds{100}));
+    }
+    return false;
+}
+
+}  // namespace penstock

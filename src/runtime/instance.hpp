@@ -1,0 +1,108 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <penstock/log.hpp>
+#include <penstock/operator.hpp>
+#include <penstock/plan.hpp>
+
+#include "memory/arena.hpp"
+#include "runtime/control.hpp"
+#include "runtime/drafts.hpp"
+#include "runtime/in_channel.hpp"
+#include "runtime/out_channel.hpp"
+#include "runtime/reactor.hpp"
+
+namespace penstock {
+
+/// One running copy of a stage: runs its operator between its input and its output channels, on the calling thread.
+class Instance final : private Output, private StageContext, private FrameReceiver {
+public:
+    struct Setup {
+        const Plan& plan;
+        const Registry& registry;
+        Rank rank;
+        Arena& arena;
+        Reactor& reactor;
+        Logger& log;
+        std::string results_dir;
+    };
+    explicit Instance(const Setup& setup);
+    ~Instance() override;
+
+    /// Runs from "ready" to "bye". A failure is reported to the coordinator, not thrown.
+    /// @return the exit code of the run as this instance learnt it.
+    int run();
+
+private:
+    struct Status;
+
+    // Output
+    RawDraft allocate(DType dtype, const Shape& shape) override;
+    void send(RawDraft draft, std::string_view channel) override;
+    void forward(const Payload& payload, std::string_view channel) override;
+    void publish(PayloadBody* body, std::string_view channel);
+
+    // StageContext
+    std::string_view stage() const noexcept override { return planned_.name; }
+    int instance() const noexcept override { return place_.instance; }
+    int instances() const noexcept override { return planned_.instances; }
+    int upstream_instances() const noexcept override;
+    int downstream_instances() const noexcept override;
+    std::string result_path(std::string_view name) const override;
+    Logger& log() noexcept override { return setup_.log; }
+    void count(std::string_view name, std::uint64_t by) override;
+    bool wait_until(SteadyClock::time_point then) override;
+
+    void on_frame(Rank from, FrameKind kind, std::span<const std::byte> frame) override;
+
+    [[nodiscard]] std::string circumstances() const;
+    [[nodiscard]] std::string with_operator(std::string_view doing) const;
+    void construct();
+    void wait_for_go();
+    void run_source(Source& source);
+    void run_inputs();
+    void consume(PayloadBody* body);
+    void finish();
+    void end_outputs();
+    void settle_inputs();
+    void say_done();
+    void report(int exit_code, const std::string& text);
+    void breathe();
+    void keep_house();
+    void check_signals();
+    void tell(ControlCode code, std::uint64_t number = 0, std::string_view text = {});
+    [[nodiscard]] std::string_view status_bytes() const noexcept;
+
+    Setup setup_;
+    Place place_;
+    const PlannedStage& planned_;
+    Reactor& reactor_;
+    Block status_block_;
+    StatusBlock status_;
+    BodyPool bodies_;
+    Drafts drafts_;
+    ReadyQueue ready_{256};
+    std::vector<std::unique_ptr<InChannel>> inputs_;
+    std::vector<std::unique_ptr<OutChannel>> outputs_;
+    std::vector<InChannel*> input_of_channel_;
+    Transport* to_coordinator_;
+    Operator operator_;
+    std::string doing_;               // for error messages: the hook that runs
+    PayloadBody* current_ = nullptr;  // the input in the operator's hands
+    PayloadId handled_{};             // the last input, for error messages
+    bool has_handled_ = false;
+    bool current_has_output_ = false;
+    bool go_ = false;
+    bool stopping_ = false;
+    bool bye_ = false;
+    int exit_code_ = 0;
+    int signals_told_ = 0;
+    std::uint64_t last_breath_ = 0;
+    SteadyClock::time_point last_status_{};
+};
+
+}  // namespace penstock

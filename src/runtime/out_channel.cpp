@@ -1,0 +1,304 @@
+#include "runtime/out_channel.hpp"
+
+#include <algorithm>
+
+namespace penstock {
+namespace {
+
+/// In the in-flight queue: settled, but something older is not.
+[[nodiscard]] PayloadBody* settled_mark() noexcept {
+    static PayloadBody mark;
+    return &mark;
+}
+
+/// FNV-1a, 64 bits (Fowler, Noll, Vo): the same on every machine.
+[[nodiscard]] std::uint64_t hash_of(std::span<const std::byte> bytes) noexcept {
+    std::uint64_t hash = 0xcbf29ce484222325U;
+    for (const std::byte byte : bytes) hash = (hash ^ static_cast<std::uint64_t>(byte)) * 0x100000001b3U;
+    return hash;
+}
+
+[[nodiscard]] std::uint64_t hash_of(const MetaValue& value) noexcept {
+    return std::visit(
+        [](const auto& held) {
+            using T = std::decay_t<decltype(held)>;
+            if constexpr (std::is_same_v<T, std::string_view> || std::is_same_v<T, std::span<const std::byte>>) {
+                return hash_of(std::as_bytes(std::span{held.data(), held.size()}));
+            } else {
+                return hash_of(std::as_bytes(std::span{&held, 1}));
+            }
+        },
+        value);
+}
+
+}  // namespace
+
+ChannelShape shape_of(const Plan& plan, std::uint16_t channel) {
+    const PlannedChannel& planned = plan.channels[channel];
+    const PlannedStage& from = plan.stages[planned.from];
+    const PlannedStage& to = plan.stages[planned.to];
+    return {.number = channel,
+            .name = planned.name,
+            .route = planned.route,
+            .key = planned.key,
+            .overflow = planned.overflow,
+            .transport = std::string{name_of(planned.transport)},
+            .first_sender = from.first_rank,
+            .senders = static_cast<std::uint32_t>(from.instances),
+            .first_receiver = to.first_rank,
+            .receivers = static_cast<std::uint32_t>(to.instances),
+            .capacity = planned.capacity,
+            .capacity_bytes = planned.capacity_bytes};
+}
+
+Credits ChannelShape::initial_credits() const noexcept {
+    const std::uint64_t bytes = std::max<std::uint64_t>(capacity_bytes / senders, 1);
+    const std::uint64_t share = std::max<std::uint64_t>(capacity / senders, 1);
+    if (overflow == Overflow::latest) return {1, bytes};
+    if (overflow == Overflow::drop_oldest) return {std::max<std::uint64_t>(share / 2, 1), bytes};
+    return {share, bytes};
+}
+
+OutChannel::OutChannel(ChannelShape shape, Reactor& reactor, ChannelStatus& status)
+    : shape_{std::move(shape)}, reactor_{reactor}, status_{status} {
+    const Credits credits = shape_.initial_credits();
+    credits_at_start_ = credits.payloads();
+    edges_.resize(shape_.receivers);
+    for (std::uint32_t i = 0; i < shape_.receivers; ++i) {
+        Edge& edge = edges_[i];
+        edge.peer = shape_.first_receiver + i;
+        edge.transport = &reactor_.connect(edge.peer, shape_.transport);
+        edge.inline_bytes = std::max(edge.transport->capabilities().inline_bytes, inline_blob_bytes);
+        edge.credits = credits;
+    }
+    if (shape_.route == Route::balance) {
+        lanes_.push_back(Lane{.first_edge = 0, .edges = edges_.size()});
+    } else {
+        for (std::size_t i = 0; i < edges_.size(); ++i) lanes_.push_back(Lane{.first_edge = i, .edges = 1});
+    }
+    if (shape_.overflow == Overflow::latest) hold_limit_ = 1;
+    if (shape_.overflow == Overflow::drop_oldest) {
+        const std::uint64_t share = shape_.capacity / shape_.senders;
+        hold_limit_ = share > credits.payloads() ? share - credits.payloads() : 1;
+    }
+    reactor_.set_output(shape_.number, this);
+    penstock::publish(status_.credits, credits_at_start_ * edges_.size());
+}
+
+OutChannel::~OutChannel() {
+    reactor_.set_output(shape_.number, nullptr);
+    for (Edge& edge : edges_) {
+        while (!edge.in_flight.empty()) {
+            if (PayloadBody* body = edge.in_flight.pop(); body != nullptr && body != settled_mark())
+                drop_reference(body);
+        }
+    }
+    for (Lane& lane : lanes_) {
+        while (!lane.held_back.empty()) drop_reference(lane.held_back.pop());
+    }
+}
+
+void OutChannel::publish(PayloadBody* body) {
+    switch (shape_.route) {
+        case Route::balance: return offer(lanes_[0], body);
+        case Route::round_robin: {
+            Lane& lane = lanes_[next_lane_];
+            next_lane_ = next_lane_ + 1 == lanes_.size() ? 0 : next_lane_ + 1;
+            return offer(lane, body);
+        }
+        case Route::hash: {
+            std::size_t lane = 0;
+            try {
+                lane = hash_lane(*body);
+            } catch (...) {
+                drop_reference(body);
+                throw;
+            }
+            return offer(lanes_[lane], body);
+        }
+        case Route::broadcast: break;
+    }
+    for (std::size_t i = 0; i < lanes_.size(); ++i) {
+        add_reference(body);
+        try {
+            offer(lanes_[i], body);
+        } catch (...) {
+            drop_reference(body);
+            throw;
+        }
+    }
+    drop_reference(body);
+}
+
+std::size_t OutChannel::hash_lane(const PayloadBody& body) const {
+    const auto value = MetadataView{body.metadata.view()}.find(shape_.key);
+    if (!value) {
+        throw Error{Errc::invalid_input, "channel '" + shape_.name + "' routes by metadata key '" + shape_.key +
+                                             "', which a payload lacks; let the operator set it"};
+    }
+    return hash_of(*value) % lanes_.size();
+}
+
+/// The receiver with most credits; among equals the one whose turn it is.
+OutChannel::Edge* OutChannel::pick(Lane& lane, std::uint64_t bytes) noexcept {
+    Edge* best = nullptr;
+    std::size_t best_index = 0;
+    for (std::size_t i = 0; i < lane.edges; ++i) {
+        std::size_t index = lane.next + i;
+        if (index >= lane.edges) index -= lane.edges;
+        Edge& edge = edges_[lane.first_edge + index];
+        if (!edge.credits.allow(bytes)) continue;
+        if (best != nullptr && edge.credits.payloads() <= best->credits.payloads()) continue;
+        best = &edge;
+        best_index = index;
+    }
+    if (best != nullptr) lane.next = best_index + 1 == lane.edges ? 0 : best_index + 1;
+    return best;
+}
+
+void OutChannel::offer(Lane& lane, PayloadBody* body) {
+    add(status_.published, 1);
+    if (lane.held_back.empty()) {
+        if (Edge* edge = pick(lane, body->size_bytes)) return send(*edge, body);
+    }
+    overflow(lane, body);
+}
+
+void OutChannel::overflow(Lane& lane, PayloadBody* body) {
+    switch (shape_.overflow) {
+        case Overflow::block: {
+            Edge* edge = nullptr;
+            try {
+                while ((edge = pick(lane, body->size_bytes)) == nullptr) {
+                    reactor_.wait(Activity::waiting_for_credit, shape_.number);
+                }
+            } catch (...) {
+                drop(body);
+                throw;
+            }
+            return send(*edge, body);
+        }
+        case Overflow::drop_newest: return drop(body);
+        case Overflow::error:
+            drop(body);
+            throw Error{Errc::exhausted, "channel '" + shape_.name +
+                                             "' is full, and its overflow policy is 'error'; raise " +
+                                             "its capacity or choose 'block'"};
+        case Overflow::drop_oldest:
+        case Overflow::latest: break;
+    }
+    if (lane.held_back.size() >= hold_limit_) drop(lane.held_back.pop());
+    lane.held_back.push(body);
+}
+
+void OutChannel::pump() {
+    for (Lane& lane : lanes_) {
+        while (!lane.held_back.empty()) {
+            Edge* edge = pick(lane, lane.held_back.front()->size_bytes);
+            if (edge == nullptr) break;
+            send(*edge, lane.held_back.pop());
+        }
+    }
+}
+
+void OutChannel::end() {
+    for (Lane& lane : lanes_) {
+        while (!lane.held_back.empty()) {
+            reactor_.wait(Activity::waiting_for_credit, shape_.number);
+            pump();
+        }
+    }
+    ended_ = true;
+    for (Edge& edge : edges_) {
+        reactor_.send(*edge.transport, edge.peer,
+                      End{.head = {0, shape_.number, FrameKind::end, 0}, .count = edge.sent});
+    }
+}
+
+bool OutChannel::finished() const noexcept {
+    return std::all_of(edges_.begin(), edges_.end(),
+                       [](const Edge& edge) { return edge.acknowledged && edge.oldest == edge.sent; });
+}
+
+void OutChannel::send(Edge& edge, PayloadBody* body) {
+    edge.credits.take(body->size_bytes);
+    const bool inline_blob = body->size_bytes <= edge.inline_bytes && body->data != nullptr;
+    std::span<std::byte> room;
+    try {
+        room = reactor_.reserve(*edge.transport, edge.peer, ticket_frame_bytes(*body, inline_blob), shape_.number);
+    } catch (...) {
+        drop(body);
+        throw;
+    }
+    encode_ticket(*body, shape_.number, edge.sent, inline_blob, room);
+    edge.transport->commit(edge.peer);
+    ++edge.sent;
+    add(status_.sent, 1);
+    add(status_.bytes, body->size_bytes);
+    add(status_.credits, ~std::uint64_t{0});  // one less
+    // A small blob that comes from nothing else is complete in the frame; all others are kept until they are settled.
+    if (inline_blob && !body->has_block && !body->received && body->parent == nullptr) {
+        drop_reference(body);
+        body = nullptr;
+    }
+    edge.in_flight.push(body);
+}
+
+void OutChannel::drop(PayloadBody* body) noexcept {
+    add(status_.dropped, 1);
+    drop_reference(body);
+}
+
+void OutChannel::on_frame(Rank from, FrameKind kind, std::span<const std::byte> frame) {
+    const std::uint32_t index = from - shape_.first_receiver;
+    if (from < shape_.first_receiver || index >= edges_.size()) {
+        reactor_.protocol_error(from, "returns for channel '" + shape_.name + "', which it does not receive");
+    }
+    Edge& edge = edges_[index];
+    if (kind == FrameKind::end_ack) {
+        const auto ack = read_frame<End>(frame);
+        if (!ack || ack->count != edge.sent) reactor_.protocol_error(from, "an acknowledgement of a wrong count");
+        if (!ended_ || edge.oldest != edge.sent) reactor_.protocol_error(from, "an acknowledgement before its time");
+        edge.acknowledged = true;
+        return;
+    }
+    const auto returns = read_frame<Returns>(frame);
+    if (!returns) reactor_.protocol_error(from, "returns of impossible length");
+    on_returns(edge, *returns);
+}
+
+void OutChannel::on_returns(Edge& edge, const Returns& returns) {
+    const std::uint64_t first = returns.settled_first;
+    const std::uint64_t last = first + returns.settled_count;
+    if (returns.settled_count != 0 && (first < edge.oldest || last < first || last > edge.sent)) {
+        reactor_.protocol_error(edge.peer, "a settlement of payloads that it does not have");
+    }
+    if (edge.credits.payloads() + returns.credit_payloads > credits_at_start_) {
+        reactor_.protocol_error(edge.peer, "more credits than it was sent payloads");
+    }
+    edge.credits.give(returns.credit_payloads, returns.credit_bytes);
+    add(status_.credits, returns.credit_payloads);
+    add(status_.settled, returns.settled_count);
+    for (std::uint64_t sequence = first; sequence != last; ++sequence) {
+        PayloadBody*& entry = edge.in_flight[sequence - edge.oldest];
+        if (entry == settled_mark()) reactor_.protocol_error(edge.peer, "a settlement twice");
+        if (entry != nullptr) drop_reference(entry);
+        entry = settled_mark();
+    }
+    while (!edge.in_flight.empty() && edge.in_flight.front() == settled_mark()) {
+        edge.in_flight.pop();
+        ++edge.oldest;
+    }
+}
+
+std::string OutChannel::describe() const {
+    std::string text;
+    for (const Edge& edge : edges_) {
+        text += (text.empty() ? "" : ", ") + reactor_.label(edge.peer) + ": " +
+                std::to_string(edge.credits.payloads()) + " credits, " + std::to_string(edge.sent - edge.oldest) +
+                " unsettled";
+    }
+    return text;
+}
+
+}  // namespace penstock

@@ -1,0 +1,100 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <penstock/plan.hpp>
+
+#include "runtime/credits.hpp"
+#include "runtime/fifo.hpp"
+#include "runtime/reactor.hpp"
+
+namespace penstock {
+
+/// What both ends of a channel work out from the plan, so that no message is needed to agree.
+struct ChannelShape {
+    std::uint16_t number;
+    std::string name = {};
+    Route route = Route::balance;
+    std::string key = {};
+    Overflow overflow = Overflow::block;
+    std::string transport = "auto";
+    Rank first_sender;
+    std::uint32_t senders;
+    Rank first_receiver;
+    std::uint32_t receivers;
+    std::uint32_t capacity;  ///< Payloads in one receiver's queue, all senders together.
+    std::uint64_t capacity_bytes;
+
+    /// Credits that one sender has at one receiver when the run starts.
+    [[nodiscard]] Credits initial_credits() const noexcept;
+};
+[[nodiscard]] ChannelShape shape_of(const Plan& plan, std::uint16_t channel);
+
+/// The sending end of a channel: picks receivers, holds credits, keeps custody of what is under way.
+class OutChannel final : public FrameReceiver {
+public:
+    OutChannel(ChannelShape shape, Reactor& reactor, ChannelStatus& status);
+    ~OutChannel() override;
+    OutChannel(const OutChannel&) = delete;
+    OutChannel& operator=(const OutChannel&) = delete;
+
+    [[nodiscard]] const std::string& name() const noexcept { return shape_.name; }
+    [[nodiscard]] std::uint16_t number() const noexcept { return shape_.number; }
+    [[nodiscard]] std::uint64_t next_sequence() noexcept { return next_sequence_++; }
+
+    /// Hands on a payload; takes over one reference. What happens when the receivers are full is the channel's policy.
+    /// @throws Error{exhausted} under `overflow: error`, Error{invalid_input} if the routing key is missing.
+    void publish(PayloadBody* body);
+    /// Sends what was held back, as far as credits allow.
+    void pump();
+    /// Sends everything held back, waiting for credit, and then END to every receiver.
+    void end();
+    /// Everything sent is settled and every receiver has acknowledged END.
+    [[nodiscard]] bool finished() const noexcept;
+    /// For the stall report: credits and payloads under way, by receiver.
+    [[nodiscard]] std::string describe() const;
+
+    void on_frame(Rank from, FrameKind kind, std::span<const std::byte> frame) override;
+
+private:
+    struct Edge {
+        Rank peer = 0;
+        Transport* transport = nullptr;
+        std::size_t inline_bytes = 0;
+        Credits credits;
+        std::uint64_t sent = 0;
+        Fifo<PayloadBody*> in_flight{64};  ///< From the oldest unsettled on; null where nothing is kept.
+        std::uint64_t oldest = 0;          ///< Edge sequence of its front.
+        bool acknowledged = false;
+    };
+    /// Receivers that stand in for each other: all of them for `balance`, one otherwise.
+    struct Lane {
+        std::size_t first_edge;
+        std::size_t edges;
+        std::size_t next = 0;
+        Fifo<PayloadBody*> held_back{16};
+    };
+
+    [[nodiscard]] std::size_t hash_lane(const PayloadBody& body) const;
+    [[nodiscard]] Edge* pick(Lane& lane, std::uint64_t bytes) noexcept;
+    void offer(Lane& lane, PayloadBody* body);
+    void overflow(Lane& lane, PayloadBody* body);
+    void send(Edge& edge, PayloadBody* body);
+    void drop(PayloadBody* body) noexcept;
+    void on_returns(Edge& edge, const Returns& returns);
+
+    ChannelShape shape_;
+    Reactor& reactor_;
+    ChannelStatus& status_;
+    bool ended_ = false;
+    std::vector<Edge> edges_;
+    std::vector<Lane> lanes_;
+    std::size_t next_lane_ = 0;
+    std::size_t hold_limit_ = 0;
+    std::uint64_t credits_at_start_ = 0;
+    std::uint64_t next_sequence_ = 0;
+};
+
+}  // namespace penstock

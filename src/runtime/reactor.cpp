@@ -1,0 +1,156 @@
+#include "runtime/reactor.hpp"
+
+#include <algorithm>
+
+namespace penstock {
+namespace {
+
+constexpr auto spin_time = std::chrono::microseconds{50};
+constexpr std::uint32_t polls_between_clock_reads = 64;
+
+void set_receiver(std::vector<FrameReceiver*>& table, std::uint16_t channel, FrameReceiver* receiver) {
+    if (table.size() <= channel) table.resize(channel + std::size_t{1});
+    table[channel] = receiver;
+}
+
+[[nodiscard]] FrameReceiver* receiver_of(const std::vector<FrameReceiver*>& table, std::uint16_t channel) noexcept {
+    return channel < table.size() ? table[channel] : nullptr;
+}
+
+}  // namespace
+
+Reactor::Reactor(const TransportSet& transports, Options options) : transports_{transports}, options_{options} {}
+
+Transport& Reactor::connect(Rank peer, std::string_view wanted) {
+    Transport& transport = *transports_.choose(peer, wanted).transport;
+    transport.connect(peer);
+    if (std::find(active_.begin(), active_.end(), &transport) == active_.end()) active_.push_back(&transport);
+    return transport;
+}
+
+void Reactor::set_input(std::uint16_t channel, FrameReceiver* receiver) {
+    set_receiver(inputs_, channel, receiver);
+}
+
+void Reactor::set_output(std::uint16_t channel, FrameReceiver* receiver) {
+    set_receiver(outputs_, channel, receiver);
+}
+
+bool Reactor::poll() {
+    std::size_t count = 0;
+    for (Transport* transport : active_) count += transport->poll(*this);
+    if (count == 0) return false;
+    empty_polls_ = 0;
+    keep_house();
+    return true;
+}
+
+void Reactor::keep_house() {
+    if (!housekeeping_ || keeping_house_) return;
+    keeping_house_ = true;
+    try {
+        housekeeping_();
+    } catch (...) {
+        keeping_house_ = false;
+        throw;
+    }
+    keeping_house_ = false;
+}
+
+void Reactor::wait(Activity activity, std::uint16_t channel, std::chrono::nanoseconds at_most) {
+    if (interrupted_) throw Interrupted{};
+    if (poll()) {
+        if (interrupted_) throw Interrupted{};
+        return;
+    }
+    if (status_ != nullptr) status_->set_activity(activity, channel);
+    idle(at_most);
+}
+
+void Reactor::idle(std::chrono::nanoseconds at_most) {
+    if (empty_polls_ == 0) {
+        keep_house();
+        flush();
+    }
+    const bool may_spin = options_.idle == Idle::spin || (options_.idle == Idle::adaptive && options_.cores_to_spare);
+    if (may_spin) {
+        if (options_.idle == Idle::spin) {
+            empty_polls_ = 1;
+            return pause_cpu();
+        }
+        if (empty_polls_++ == 0) idle_since_ = SteadyClock::now();
+        if (empty_polls_ % polls_between_clock_reads != 0 || SteadyClock::now() - idle_since_ < spin_time)
+            return pause_cpu();
+    }
+    empty_polls_ = 1;
+    flush();
+    // One transport sleeps for all of them; the others are looked at after a nap.
+    Transport* sleeper = nullptr;
+    bool sees_all = true;
+    for (Transport* transport : active_) {
+        if (transport->capabilities().can_block) {
+            sleeper = transport;
+        } else {
+            sees_all = active_.size() == 1;
+            if (sleeper == nullptr) sleeper = transport;
+        }
+    }
+    if (sleeper == nullptr) return;
+    const auto asleep_since = SteadyClock::now();
+    sleeper->wait(sees_all ? at_most : std::min<std::chrono::nanoseconds>(at_most, std::chrono::microseconds{200}));
+    if (status_ != nullptr) status_->add_idle(static_cast<std::uint64_t>((SteadyClock::now() - asleep_since).count()));
+}
+
+void Reactor::flush() {
+    for (Transport* transport : active_) transport->flush();
+}
+
+bool Reactor::drained() const {
+    return std::all_of(active_.begin(), active_.end(), [](const Transport* transport) { return transport->drained(); });
+}
+
+void Reactor::wake() noexcept {
+    for (Transport* transport : active_) transport->wake();
+}
+
+std::span<std::byte> Reactor::reserve(Transport& transport, Rank peer, std::size_t bytes, std::uint16_t channel) {
+    if (bytes > transport.capabilities().max_frame_bytes) {
+        throw Error{Errc::invalid_input, "metadata too large for transport '" + std::string{transport.name()} + "'"};
+    }
+    auto room = transport.reserve(peer, bytes);
+    while (room.empty()) {
+        wait(Activity::waiting_for_outbox, channel);
+        room = transport.reserve(peer, bytes);
+    }
+    return room;
+}
+
+void Reactor::on_frame(Rank from, std::span<const std::byte> frame) {
+    const auto head = read_frame<FrameHead>(frame);
+    if (!head || head->frame_bytes != frame.size()) protocol_error(from, "a frame of impossible length");
+    FrameReceiver* receiver = nullptr;
+    switch (head->kind) {
+        case FrameKind::ticket:
+        case FrameKind::end: receiver = receiver_of(inputs_, head->channel); break;
+        case FrameKind::returns:
+        case FrameKind::end_ack: receiver = receiver_of(outputs_, head->channel); break;
+        case FrameKind::control: receiver = control_; break;
+    }
+    if (receiver == nullptr) protocol_error(from, "a frame of a kind or for a channel that is not expected");
+    receiver->on_frame(from, head->kind, frame);
+}
+
+void Reactor::on_fetched(std::uint64_t token, std::string_view error) {
+    if (!error.empty()) throw Error{Errc::disconnected, "a blob could not be fetched: " + std::string{error}};
+    fetched_(token);
+}
+
+void Reactor::on_lost(Rank peer, std::string_view reason) {
+    throw Error{Errc::disconnected, "lost " + label(peer) + ": " + std::string{reason}};
+}
+
+void Reactor::protocol_error(Rank from, std::string_view what) const {
+    throw Error{Errc::disconnected, label(from) + " sent " + std::string{what}};
+}
+
+}  // namespace penstock

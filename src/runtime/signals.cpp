@@ -1,0 +1,56 @@
+#include "runtime/signals.hpp"
+
+#include <atomic>
+
+namespace penstock {
+namespace {
+
+// A signal handler can reach nothing but globals.
+std::atomic<Reactor*> to_wake{nullptr};
+std::atomic<int> first_signal{0};
+std::atomic<int> signal_count{0};
+
+extern "C" void on_stop_signal(int number) {
+    int none = 0;
+    first_signal.compare_exchange_strong(none, number);
+    signal_count.fetch_add(1);
+    if (Reactor* reactor = to_wake.load()) reactor->wake();
+}
+
+extern "C" void on_child_signal(int) {
+    if (Reactor* reactor = to_wake.load()) reactor->wake();
+}
+
+}  // namespace
+
+SignalWatch::SignalWatch(Reactor& reactor, bool ignore_interrupt) {
+    first_signal = 0;
+    signal_count = 0;
+    to_wake = &reactor;
+    struct sigaction action {};
+    sigemptyset(&action.sa_mask);
+    action.sa_handler = on_stop_signal;
+    sigaction(SIGTERM, &action, &old_terminate_);
+    if (ignore_interrupt) action.sa_handler = SIG_IGN;
+    sigaction(SIGINT, &action, &old_interrupt_);
+    action.sa_handler = on_child_signal;
+    action.sa_flags = SA_NOCLDSTOP | SA_RESTART;
+    sigaction(SIGCHLD, &action, &old_child_);
+}
+
+SignalWatch::~SignalWatch() {
+    sigaction(SIGINT, &old_interrupt_, nullptr);
+    sigaction(SIGTERM, &old_terminate_, nullptr);
+    sigaction(SIGCHLD, &old_child_, nullptr);
+    to_wake = nullptr;
+}
+
+int SignalWatch::received() noexcept {
+    return first_signal.load();
+}
+
+int SignalWatch::count() noexcept {
+    return signal_count.load();
+}
+
+}  // namespace penstock

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <csignal>
+
+#include "runtime/reactor.hpp"
+
+namespace penstock {
+
+/// Turns SIGINT and SIGTERM into a flag and a wake-up for as long as it lives. One per process at a time.
+class SignalWatch {
+public:
+    /// @param ignore_interrupt  SIGINT is ignored: whoever shares the terminal and coordinates takes it.
+    SignalWatch(Reactor& reactor, bool ignore_interrupt);
+    ~SignalWatch();
+    SignalWatch(const SignalWatch&) = delete;
+    SignalWatch& operator=(const SignalWatch&) = delete;
+
+    /// The first of them that came, or 0.
+    [[nodiscard]] static int received() noexcept;
+    /// How many came.
+    [[nodiscard]] static int count() noexcept;
+
+private:
+    struct sigaction old_interrupt_ {};
+    struct sigaction old_terminate_ {};
+    struct sigaction old_child_ {};
+};
+
+}  // namespace penstock

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <penstock/plan.hpp>
+
+#include "runtime/status.hpp"
+
+namespace penstock {
+
+enum class RunState : std::uint8_t { starting, running, stopping, completed, failed, cancelled };
+[[nodiscard]] std::string_view name_of(RunState state) noexcept;
+
+/// What the coordinator knows about one instance.
+struct InstanceView {
+    std::uint32_t rank = 0;
+    bool ready = false;
+    bool done = false;
+    Status status{};
+};
+
+/// The whole run at one moment. A value.
+struct RunSnapshot {
+    RunState state = RunState::starting;
+    int exit_code = 0;
+    std::string error = {};
+    bool aborted = false;  ///< Not everybody was left able to end in order.
+    double elapsed_s = 0;
+    std::vector<InstanceView> instances = {};  ///< By rank, from 1.
+};
+
+/// Sums over the instances of a stage or the ends of a channel.
+struct ChannelTotals {
+    std::uint64_t published = 0;  ///< Payloads times receivers that were to get them.
+    std::uint64_t delivered = 0;
+    std::uint64_t settled = 0;
+    std::uint64_t dropped = 0;
+    std::uint64_t bytes = 0;
+    std::uint64_t queued = 0;
+};
+[[nodiscard]] ChannelTotals channel_totals(const Plan& plan, const RunSnapshot& run, std::uint16_t channel);
+/// A counter that operators named, summed over the instances of a stage.
+[[nodiscard]] std::uint64_t counter_total(const Plan& plan, const RunSnapshot& run, std::size_t stage,
+                                          std::string_view name);
+
+/// JSON for status.json, stats.json and `--json`.
+[[nodiscard]] std::string snapshot_json(const Plan& plan, const RunSnapshot& run, std::string_view run_dir);
+/// The final report for people.
+[[nodiscard]] std::string snapshot_table(const Plan& plan, const RunSnapshot& run);
+/// Who waits for whom, on which channel, holding how many credits.
+[[nodiscard]] std::string waiting_report(const Plan& plan, const RunSnapshot& run);
+
+}  // namespace penstock

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "memory/arena.hpp"
+#include "transports/transport.hpp"
+
+namespace penstock {
+
+/// The transports of one process and which of them leads to whom.
+class TransportSet {
+public:
+    /// Collective. Every pair of ranks gets the best transport that both of them can use; both decide alike.
+    TransportSet(Bootstrap& bootstrap, Arena& arena);
+    /// One transport that leads to all ranks.
+    TransportSet(std::unique_ptr<Transport> only, Rank ranks);
+
+    /// The transport to that rank, and in words why it is that one.
+    struct Choice {
+        Transport* transport;
+        std::string reason;
+    };
+    /// @param wanted  "auto" or a transport's name. @throws Error{unsupported} if that one does not reach the rank.
+    [[nodiscard]] Choice choose(Rank peer, std::string_view wanted) const;
+
+    [[nodiscard]] Rank ranks() const noexcept { return static_cast<Rank>(no_shm_.size()); }
+    [[nodiscard]] const std::vector<std::unique_ptr<Transport>>& all() const noexcept { return transports_; }
+
+private:
+    std::vector<std::unique_ptr<Transport>> transports_;
+    Transport* shm_ = nullptr;
+    Transport* mpi_ = nullptr;
+    std::vector<std::string> no_shm_;  // by rank: why not, or empty
+};
+
+/// What this build has, for `penstock transports`.
+struct TransportInfo {
+    std::string_view name;
+    bool built;
+    std::string_view use;     ///< What it is for.
+    std::string_view remedy;  ///< How to get it when it is not built.
+};
+[[nodiscard]] std::vector<TransportInfo> known_transports();
+
+}  // namespace penstock

@@ -1,0 +1,78 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <memory>
+#include <span>
+
+#include <mpi.h>
+
+#include "transports/mpi/frame_buffer.hpp"
+#include "transports/mpi/losses.hpp"
+#include "transports/mpi/requests.hpp"
+#include "transports/transport.hpp"
+
+namespace penstock::mpi {
+
+/// Frames to one peer. They gather in an open buffer; a buffer is sent when it is full enough or when it is flushed.
+/// While all the others are on their way, frames go on gathering in the last one.
+class Outbox {
+public:
+    Outbox(MPI_Comm comm, Rank peer, Requests& requests) : comm_{comm}, peer_{peer}, requests_{requests} {}
+
+    /// Empty while there is no room.
+    [[nodiscard]] std::span<std::byte> reserve(std::size_t bytes);
+    void commit();
+    void flush();
+    /// REQUIRES: `completed` is of this peer's `frames_out`. @return true if somebody was refused room before.
+    bool on_sent(const Completed& completed);
+
+    [[nodiscard]] bool drained() const noexcept { return on_way_ == 0 && buffers_[open_].empty(); }
+    [[nodiscard]] bool sending() const noexcept { return on_way_ != 0; }
+
+private:
+    static constexpr std::size_t lanes = 4;
+    /// A buffer this full is sent at once, for the receiver to work on it while the next one fills.
+    static constexpr std::size_t full_enough = 32U << 10U;
+
+    [[nodiscard]] bool may_send() const noexcept { return on_way_ < lanes - 1 && !buffers_[open_].empty(); }
+    void send();
+
+    MPI_Comm comm_;
+    Rank peer_;
+    Requests& requests_;
+    std::array<FrameBuffer, lanes> buffers_;
+    std::array<bool, lanes> busy_{};
+    std::size_t open_ = 0;
+    std::size_t on_way_ = 0;
+    bool flush_wanted_ = false;
+    bool refused_ = false;
+};
+
+/// Messages with frames from one peer. They are received into a few buffers in turn, which MPI fills in that order.
+class Inbox {
+public:
+    Inbox(MPI_Comm comm, Rank peer, Requests& requests, Losses& losses);
+
+    /// Gives the frames of the messages that have arrived to `events`. @return the number of events.
+    std::size_t on_arrived(const Completed& completed, TransportEvents& events);
+
+private:
+    static constexpr std::size_t lanes = 2;
+    struct Lane {
+        std::unique_ptr<std::byte[]> memory = std::make_unique_for_overwrite<std::byte[]>(buffer_bytes);
+        Requests::Slot slot = 0;
+        std::size_t bytes = 0;
+        bool arrived = false;
+    };
+
+    std::size_t deliver(Lane& lane, TransportEvents& events);
+
+    Rank peer_;
+    Requests& requests_;
+    Losses& losses_;
+    std::array<Lane, lanes> receives_;
+    std::size_t next_ = 0;
+};
+
+}  // namespace penstock::mpi

@@ -1,0 +1,223 @@
+#include "transports/shm/shm_transport.hpp"
+
+#include <cstring>
+#include <new>
+
+#include "transports/shm/ring.hpp"
+
+namespace penstock {
+namespace {
+
+constexpr std::size_t ring_bytes = 256U << 10U;
+constexpr std::size_t largest_frame = ring_bytes / 2 - shm::frame_head_bytes;
+constexpr std::size_t frames_per_poll = 256;
+
+/// What a process says about itself when the run starts.
+struct Announcement {
+    ArenaAddress arena;
+    std::uint64_t directory_offset;
+};
+
+}  // namespace
+
+/// One process's page of contents, in its arena: an entry per rank.
+struct ShmTransport::Directory {
+    struct Entry {
+        alignas(64) std::atomic<std::uint64_t> outbox{0};    ///< Offset of my ring to that rank; 0 before `connect`.
+        alignas(64) std::atomic<std::uint64_t> consumed{0};  ///< How far I have read that rank's ring to me.
+    };
+    Entry entries[1];  // as many as there are ranks
+
+    [[nodiscard]] static std::size_t bytes(Rank ranks) noexcept { return sizeof(Entry) * ranks; }
+};
+
+struct ShmTransport::Peer {
+    Rank rank;
+    RemoteArena arena;
+    std::uint64_t directory_offset;
+    const Directory::Entry* entry;  // of that process, about us
+    Doorbell* doorbell;
+    Block outbox_block{};
+    shm::RingWriter outbox;
+    shm::RingReader inbox;
+    bool connected = false;
+    bool refused = false;  // the last reservation; what the reader frees since then ends a wait
+    bool open = false;
+    bool lost = false;
+};
+
+ShmTransport::ShmTransport(Bootstrap& bootstrap, Arena& arena) : arena_{arena}, self_{bootstrap.rank()} {
+    const Rank ranks = bootstrap.size();
+    capabilities_ = {.maps = true,
+                     .native_read = true,
+                     .device_memory = false,
+                     .can_block = true,
+                     .max_frame_bytes = largest_frame,
+                     .inline_bytes = 256};
+    const auto block = arena.allocate(Directory::bytes(ranks));
+    if (!block) throw Error{Errc::exhausted, "the arena is too small for the directory of the run; raise --arena-mib"};
+    directory_block_ = *block;
+    directory_ = reinterpret_cast<Directory*>(arena.at(block->offset));
+    for (Rank rank = 0; rank < ranks; ++rank) new (&directory_->entries[rank]) Directory::Entry;
+
+    const Announcement mine{arena.address(), block->offset};
+    const auto all = bootstrap.allgather({reinterpret_cast<const char*>(&mine), sizeof mine});
+    peers_.resize(ranks);
+    reasons_.resize(ranks);
+    for (Rank rank = 0; rank < ranks; ++rank) {
+        Announcement theirs{};
+        if (all[rank].size() != sizeof theirs) {
+            reasons_[rank] = "it announced no arena";
+            continue;
+        }
+        std::memcpy(&theirs, all[rank].data(), sizeof theirs);
+        auto remote = RemoteArena::map(theirs.arena, reasons_[rank]);
+        if (!remote) continue;
+        const auto* entries = remote->view(theirs.directory_offset, Directory::bytes(ranks));
+        if (entries == nullptr) {
+            reasons_[rank] = "its directory lies outside its arena";
+            continue;
+        }
+        auto* bell = reinterpret_cast<Doorbell*>(remote->doorbell());
+        peers_[rank].reset(new Peer{.rank = rank,
+                                    .arena = std::move(*remote),
+                                    .directory_offset = theirs.directory_offset,
+                                    .entry = &reinterpret_cast<const Directory*>(entries)->entries[self_],
+                                    .doorbell = bell,
+                                    .outbox = {},
+                                    .inbox = {}});
+    }
+}
+
+ShmTransport::~ShmTransport() {
+    for (const Peer* peer : connected_) arena_.release(peer->outbox_block);
+    arena_.release(directory_block_);
+}
+
+void ShmTransport::connect(Rank rank) {
+    if (!reaches(rank))
+        throw Error{Errc::unsupported, "no shared memory with rank " + std::to_string(rank) + ": " + reasons_[rank]};
+    Peer& peer = *peers_[rank];
+    if (peer.connected) return;
+    const auto block = arena_.allocate(sizeof(shm::RingHead) + ring_bytes);
+    if (!block) throw Error{Errc::exhausted, "the arena is too small for a ring per peer; raise --arena-mib"};
+    peer.outbox_block = *block;
+    auto* head = new (arena_.at(block->offset)) shm::RingHead;
+    peer.outbox =
+        shm::RingWriter{head, arena_.at(block->offset) + sizeof(shm::RingHead), ring_bytes, &peer.entry->consumed};
+    peer.connected = true;
+    connected_.push_back(&peer);
+    directory_->entries[rank].outbox.store(block->offset, std::memory_order_release);
+    peer.doorbell->ring(sleepers_fence_);
+}
+
+std::span<std::byte> ShmTransport::reserve(Rank rank, std::size_t bytes) {
+    Peer& peer = *peers_[rank];
+    const auto room = peer.outbox.reserve(bytes);
+    peer.refused = room.empty();
+    return room;
+}
+
+void ShmTransport::commit(Rank rank) {
+    Peer& peer = *peers_[rank];
+    peer.outbox.commit();
+    peer.doorbell->ring(sleepers_fence_);
+}
+
+bool ShmTransport::drained() const {
+    for (const Peer* peer : connected_) {
+        if (!peer->lost && !peer->outbox.drained()) return false;
+    }
+    return true;
+}
+
+void ShmTransport::forget(Rank rank) {
+    peers_[rank]->lost = true;
+}
+
+void ShmTransport::open_inbox(Peer& peer) {
+    const std::uint64_t offset = peer.entry->outbox.load(std::memory_order_acquire);
+    if (offset == 0) return;
+    const std::byte* ring = offset % 64 == 0 ? peer.arena.view(offset, sizeof(shm::RingHead) + ring_bytes) : nullptr;
+    peer.open = true;
+    peer.lost = ring == nullptr;
+    if (peer.lost) return;
+    peer.inbox = shm::RingReader{reinterpret_cast<const shm::RingHead*>(ring), ring + sizeof(shm::RingHead), ring_bytes,
+                                 &directory_->entries[peer.rank].consumed};
+}
+
+std::size_t ShmTransport::poll_peer(Peer& peer, TransportEvents& events) {
+    if (peer.lost) return 0;
+    if (!peer.open) {
+        open_inbox(peer);
+        if (!peer.open) return 0;
+    }
+    std::size_t count = 0;
+    bool room_made = false;
+    if (peer.lost || peer.inbox.read(frames_per_poll, count, room_made, [&](std::span<const std::byte> frame) {
+            events.on_frame(peer.rank, frame);
+        }) == shm::RingReader::Result::broken) {
+        peer.lost = true;
+        events.on_lost(peer.rank, "its ring in shared memory is broken");
+        return count + 1;
+    }
+    if (room_made) peer.doorbell->ring(sleepers_fence_);
+    return count;
+}
+
+std::size_t ShmTransport::poll(TransportEvents& events) {
+    std::size_t count = 0;
+    for (Peer* peer : connected_) count += poll_peer(*peer, events);
+    if (!fetched_.empty()) {
+        const auto done = std::exchange(fetched_, {});
+        for (const Fetched& fetch : done) events.on_fetched(fetch.token, fetch.error);
+        count += done.size();
+    }
+    return count;
+}
+
+bool ShmTransport::something_waits() {
+    if (!fetched_.empty()) return true;
+    for (Peer* peer : connected_) {
+        if (peer->lost) continue;
+        if (peer->refused && peer->outbox.has_new_room()) {
+            peer->refused = false;  // said once; whoever still wants the room asks again
+            return true;
+        }
+        if (!peer->open ? peer->entry->outbox.load(std::memory_order_acquire) != 0 : !peer->inbox.empty()) return true;
+    }
+    return false;
+}
+
+void ShmTransport::wait(std::chrono::nanoseconds timeout) {
+    auto* bell = reinterpret_cast<Doorbell*>(arena_.doorbell());
+    bell->arm();
+    if (!something_waits() && !woken_.load(std::memory_order_relaxed)) bell->sleep(timeout);
+    bell->disarm();
+    woken_.store(false, std::memory_order_relaxed);
+}
+
+void ShmTransport::wake() noexcept {
+    woken_.store(true, std::memory_order_relaxed);
+    reinterpret_cast<Doorbell*>(arena_.doorbell())->wake();
+}
+
+const std::byte* ShmTransport::map(const BlobRef& blob) {
+    const std::byte* bytes = reaches(blob.owner) ? peers_[blob.owner]->arena.view(blob.offset, blob.bytes) : nullptr;
+    if (bytes == nullptr) {
+        throw Error{Errc::invalid_input, "rank " + std::to_string(blob.owner) + " named a blob outside its arena"};
+    }
+    return bytes;
+}
+
+void ShmTransport::fetch(const BlobRef& blob, std::span<std::byte> into, std::uint64_t token) {
+    std::string error;
+    try {
+        std::memcpy(into.data(), map(blob), into.size());
+    } catch (const Error& failure) {
+        error = failure.what();
+    }
+    fetched_.push_back({token, std::move(error)});
+}
+
+}  // namespace penstock

@@ -1,0 +1,173 @@
+// Steady state: after warm-up no frame and no fetch takes memory from the heap. Runs under mpiexec.
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include <gtest/gtest.h>
+
+#include "memory/arena.hpp"
+#include "support/mpi_test.hpp"
+#include "support/recorder.hpp"
+#include "transports/mpi/mpi_transport.hpp"
+#include "transports/shm/shm_transport.hpp"
+
+namespace {
+
+std::atomic<std::uint64_t> allocations{0};
+
+[[nodiscard]] void* counted(std::size_t bytes, std::size_t alignment) {
+    allocations.fetch_add(1, std::memory_order_relaxed);
+    const std::size_t rounded = (std::max<std::size_t>(bytes, 1) + alignment - 1) / alignment * alignment;
+    if (void* memory = std::aligned_alloc(alignment, rounded)) return memory;
+    throw std::bad_alloc{};
+}
+
+// Not inlined: the compiler would see `free` next to a `new` that it does not know to be ours.
+[[gnu::noinline]] void give_back(void* memory) noexcept {
+    std::free(memory);
+}
+
+}  // namespace
+
+// The other forms of new and delete come down to these.
+void* operator new(std::size_t bytes) {
+    return counted(bytes, alignof(std::max_align_t));
+}
+void* operator new(std::size_t bytes, std::align_val_t alignment) {
+    return counted(bytes, static_cast<std::size_t>(alignment));
+}
+void operator delete(void* memory) noexcept {
+    give_back(memory);
+}
+void operator delete(void* memory, std::size_t) noexcept {
+    give_back(memory);
+}
+void operator delete(void* memory, std::align_val_t) noexcept {
+    give_back(memory);
+}
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept {
+    give_back(memory);
+}
+
+namespace penstock::testing {
+namespace {
+
+/// A frame of 8 bytes asks to stop.
+struct Events final : TransportEvents {
+    std::uint64_t fetched = 0;
+    bool stop = false;
+
+    void on_frame(Rank, std::span<const std::byte> frame) override {
+        if (frame.size() == 8) stop = true;
+    }
+    void on_fetched(std::uint64_t, std::string_view) override { ++fetched; }
+    void on_lost(Rank, std::string_view) override { stop = true; }
+};
+
+/// Sends to the next rank and receives from the previous one.
+class Ring {
+public:
+    explicit Ring(std::unique_ptr<Transport> transport) : transport_{std::move(transport)} {
+        transport_->connect(next_);
+        transport_->connect(previous_);
+    }
+
+    /// As many frames as there is room for without polling: as much is under way as ever can be.
+    void fill() {
+        while (try_send(1000)) {
+        }
+        transport_->flush();
+    }
+
+    void exchange_frames(int rounds) {
+        for (int i = 0; i < rounds; ++i) {
+            for (const std::size_t bytes : {64U, 1000U, 20'000U}) send(bytes);
+            transport_->flush();
+            transport_->poll(events_);
+        }
+    }
+
+    void fetch(const BlobRef& blob, std::span<std::byte> into, std::uint64_t times) {
+        for (std::uint64_t i = 0; i < times; ++i) {
+            const std::uint64_t before = events_.fetched;
+            transport_->fetch(blob, into, i);
+            ASSERT_TRUE(poll_until(*transport_, events_, [&] { return events_.fetched != before; }));
+        }
+    }
+
+    /// Goes on until the other rank has stopped too: it may need this one.
+    void stop() {
+        send(8);
+        ASSERT_TRUE(poll_until(*transport_, events_, [&] { return events_.stop && transport_->drained(); }));
+        (void)world().allgather({});
+    }
+
+    [[nodiscard]] Rank previous() const noexcept { return previous_; }
+
+private:
+    [[nodiscard]] bool try_send(std::size_t bytes) {
+        const auto room = transport_->reserve(next_, bytes);
+        if (room.empty()) return false;
+        std::memset(room.data(), 1, room.size());
+        transport_->commit(next_);
+        return true;
+    }
+    void send(std::size_t bytes) {
+        ASSERT_TRUE(poll_until(*transport_, events_, [&] { return try_send(bytes); }));
+    }
+
+    Rank next_ = (world().rank() + 1) % world().size();
+    Rank previous_ = (world().rank() + world().size() - 1) % world().size();
+    std::unique_ptr<Transport> transport_;
+    Events events_;
+};
+
+constexpr int warm_up = 2000;
+constexpr int measured = 5000;
+
+TEST(TransportMemory, ShmFramesTakeNoneAfterWarmUp) {
+    Arena arena{std::size_t{8} << 20U};
+    Ring ring{std::make_unique<ShmTransport>(world(), arena)};
+    ring.fill();
+    ring.exchange_frames(warm_up);
+
+    const std::uint64_t before = allocations.load();
+    ring.exchange_frames(measured);
+    EXPECT_EQ(allocations.load() - before, 0U);
+
+    ring.stop();
+}
+
+TEST(TransportMemory, MpiFramesTakeNoneAfterWarmUp) {
+    Arena arena{std::size_t{8} << 20U};
+    Ring ring{make_mpi_transport(arena)};
+    ring.fill();
+    ring.exchange_frames(warm_up);
+
+    const std::uint64_t before = allocations.load();
+    ring.exchange_frames(measured);
+    EXPECT_EQ(allocations.load() - before, 0U);
+
+    ring.stop();
+}
+
+TEST(TransportMemory, MpiFetchesTakeNoneAfterWarmUp) {
+    Arena arena{std::size_t{8} << 20U};
+    Ring ring{make_mpi_transport(arena)};
+    const BlobRef blob{.owner = ring.previous(), .offset = 4096, .bytes = 100'000};
+    std::vector<std::byte> into(blob.bytes);
+    ring.fill();
+    ring.fetch(blob, into, 50);
+
+    const std::uint64_t before = allocations.load();
+    ring.fetch(blob, into, 200);
+    EXPECT_EQ(allocations.load() - before, 0U);
+
+    ring.stop();
+}
+
+}  // namespace
+}  // namespace penstock::testing

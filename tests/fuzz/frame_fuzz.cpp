@@ -1,0 +1,51 @@
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "runtime/control.hpp"
+#include "runtime/frames.hpp"
+
+namespace {
+
+using penstock::PayloadBody;
+
+/// What a ticket says, without where its bytes lie.
+[[nodiscard]] bool same(const PayloadBody& a, const PayloadBody& b) {
+    return a.id == b.id && a.dtype == b.dtype && a.format == b.format && a.shape == b.shape &&
+           a.size_bytes == b.size_bytes && a.blob_offset == b.blob_offset && a.owner == b.owner &&
+           a.source_time_ns == b.source_time_ns && a.channel == b.channel && a.has_user_id == b.has_user_id &&
+           (!a.has_user_id || a.user_id == b.user_id) && std::ranges::equal(a.metadata.view(), b.metadata.view());
+}
+
+}  // namespace
+
+// Whatever a peer sends as a frame is refused or a consistent payload; written again, it is read as the same one.
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    const std::vector<std::uint8_t> copy(data, data + size);  // of exactly that size
+    const auto frame = std::as_bytes(std::span{copy});
+    if (const auto message = penstock::read_control(frame)) {
+        if (message->text.size() > size) __builtin_trap();
+    }
+
+    PayloadBody body;
+    std::uint64_t sequence = 0;
+    std::span<const std::byte> inline_blob;
+    if (penstock::decode_ticket(frame, body, sequence, inline_blob)) return 0;
+    if (body.shape.count() * penstock::size_of(body.dtype) != body.size_bytes) __builtin_trap();
+    static_cast<void>(penstock::MetadataView{body.metadata.view()}.find("key"));
+
+    const bool is_inline = !inline_blob.empty();
+    if (is_inline) body.data = inline_blob.data();
+    std::vector<std::byte> again(penstock::ticket_frame_bytes(body, is_inline));
+    penstock::encode_ticket(body, body.channel, sequence, is_inline, again);
+    PayloadBody second;
+    std::uint64_t second_sequence = 0;
+    std::span<const std::byte> second_blob;
+    if (penstock::decode_ticket(again, second, second_sequence, second_blob)) __builtin_trap();
+    if (!same(body, second) || sequence != second_sequence || !std::ranges::equal(inline_blob, second_blob))
+        __builtin_trap();
+    return 0;
+}

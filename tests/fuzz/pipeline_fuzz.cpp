@@ -1,0 +1,34 @@
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include <penstock/error.hpp>
+#include <penstock/plan.hpp>
+#include <penstock/spec.hpp>
+
+#include "plan/describe.hpp"
+#include "plan/draw.hpp"
+
+// Whatever a pipeline file holds, reading and planning it ends in a plan or in an Error; and what was read can be
+// written and read again.
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    static const auto registry = penstock::Registry::with_builtins();
+    const std::string_view text{reinterpret_cast<const char*>(data), size};
+    try {
+        const auto spec = penstock::parse_pipeline(text, "fuzz.json");
+        try {
+            static_cast<void>(penstock::parse_pipeline(penstock::to_json(spec)));
+        } catch (const penstock::Error&) {
+            __builtin_trap();
+        }
+        const auto plan = penstock::make_plan(spec, registry);
+        if (plan.ranks() > 1000) return 0;  // texts as long as that teach nothing
+        static_cast<void>(penstock::draw_ascii(plan));
+        static_cast<void>(penstock::draw_dot(plan));
+        static_cast<void>(penstock::describe(plan));
+        static_cast<void>(penstock::plan_json(plan));
+    } catch (const penstock::Error&) {
+        return 0;
+    }
+    return 0;
+}

@@ -1,0 +1,241 @@
+#include <cstdlib>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <nlohmann/json.hpp>
+
+#include <penstock/spec.hpp>
+#include <penstock/version.hpp>
+
+#include "cli/program.hpp"
+
+namespace penstock::cli {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+using testing::StartsWith;
+
+const std::string demo = PENSTOCK_SOURCE_DIR "/jobs/streaming-demo.json";
+const std::string fan_out = PENSTOCK_SOURCE_DIR "/jobs/fan-out.json";
+
+struct Answer {
+    int code;
+    std::string out;
+    std::string err;
+};
+
+Answer penstock_with(const std::vector<std::string>& words) {
+    std::vector<const char*> argv{"penstock"};
+    for (const auto& word : words) argv.push_back(word.c_str());
+    std::ostringstream out;
+    std::ostringstream err;
+    const int code = run_program(static_cast<int>(argv.size()), argv.data(), out, err);
+    return {.code = code, .out = out.str(), .err = err.str()};
+}
+
+TEST(Program, WithoutACommandHelpsAndFails) {
+    const auto answer = penstock_with({});
+
+    EXPECT_EQ(answer.code, 2);
+    EXPECT_THAT(answer.out, IsEmpty());
+    EXPECT_THAT(answer.err, HasSubstr("Usage: penstock"));
+}
+
+TEST(Program, TellsItsVersion) {
+    const auto answer = penstock_with({"--version"});
+
+    EXPECT_EQ(answer.code, 0);
+    EXPECT_EQ(answer.out, "penstock " + std::string{version} + "\n");
+}
+
+TEST(Program, HelpsWithExamples) {
+    const auto answer = penstock_with({"--help"});
+
+    EXPECT_EQ(answer.code, 0);
+    EXPECT_THAT(answer.out, AllOf(HasSubstr("Examples:\n  penstock run"), HasSubstr("validate, check, lint")));
+    EXPECT_THAT(answer.err, IsEmpty());
+}
+
+class Command : public testing::TestWithParam<const char*> {};
+
+TEST_P(Command, HelpsTheSameByFlagAndByCommand) {
+    const auto by_flag = penstock_with({GetParam(), "--help"});
+    const auto by_command = penstock_with({"help", GetParam()});
+
+    EXPECT_EQ(by_flag.code, 0);
+    EXPECT_EQ(by_command.code, 0);
+    EXPECT_THAT(by_flag.out, HasSubstr("Examples:\n"));
+    EXPECT_EQ(by_flag.out, by_command.out);
+}
+
+INSTANTIATE_TEST_SUITE_P(Program, Command,
+                         testing::Values("run", "validate", "graph", "plan", "operators", "transports", "schema",
+                                         "completion"));
+
+TEST(Program, ExplainsExitCodes) {
+    EXPECT_THAT(penstock_with({"run", "--help"}).out, AllOf(HasSubstr("Exit codes:"), HasSubstr("143  stopped")));
+}
+
+TEST(Program, SuggestsACommand) {
+    const auto answer = penstock_with({"rnu", demo});
+
+    EXPECT_EQ(answer.code, 2);
+    EXPECT_EQ(answer.err, "penstock: invalid input: unknown command \"rnu\"; did you mean \"run\"?\n");
+}
+
+TEST(Program, SuggestsAnOption) {
+    EXPECT_THAT(penstock_with({"graph", demo, "--fromat=dot"}).err,
+                HasSubstr("unknown option \"--fromat\"; did you mean \"--format\"?"));
+    EXPECT_THAT(penstock_with({"run", "--lanch", "local"}).err, HasSubstr("did you mean \"--launch\"?"));
+}
+
+struct BadWords {
+    std::vector<std::string> words;
+    const char* message;
+};
+
+class BadCommandLine : public testing::TestWithParam<BadWords> {};
+
+TEST_P(BadCommandLine, IsInvalidInput) {
+    const auto answer = penstock_with(GetParam().words);
+
+    EXPECT_EQ(answer.code, 2);
+    EXPECT_THAT(answer.out, IsEmpty());
+    EXPECT_THAT(answer.err, AllOf(StartsWith("penstock: invalid input: "), HasSubstr(GetParam().message)));
+}
+
+INSTANTIATE_TEST_SUITE_P(Program, BadCommandLine,
+                         testing::Values(BadWords{{"run"}, "file is required; see `penstock run --help`"},
+                                         BadWords{{"run", demo, "surplus"}, "unexpected argument \"surplus\""},
+                                         BadWords{{"run", demo, "--launch", "slurm"}, "use one of auto, local, mpi"},
+                                         BadWords{{"run", demo, "--idle", "spni"}, "did you mean \"spin\"?"},
+                                         BadWords{{"run", demo, "--transport", "tcp"}, "unknown transport \"tcp\""},
+                                         BadWords{{"run", demo, "--arena-mib", "0"}, "--arena-mib"},
+                                         BadWords{{"run", demo, "--arena-mib", "much"}, "--arena-mib"},
+                                         BadWords{{"run", demo, "--stall-timeout", "30"}, "is no duration"},
+                                         BadWords{{"run", demo, "--log-level", "loud"},
+                                                  "use one of debug, info, warn, error"},
+                                         BadWords{{"run", demo, "--set", "nothing"}, "write stage.param=value"},
+                                         BadWords{{"run", demo, "--set", "consumr.x=1"}, "did you mean \"consumer\"?"},
+                                         BadWords{{"run", "/no/such/file.json"}, "no such file"},
+                                         BadWords{{"plan", demo, "--set", "consumer.instances=0"}, "from 1 to 100000"},
+                                         BadWords{{"help", "rnu"}, "did you mean \"run\"?"},
+                                         BadWords{{"--jsno"}, "unknown option \"--jsno\""},
+                                         BadWords{{"completion", "tcsh"}, "use one of bash, zsh, fish"},
+                                         BadWords{{"operators", "record"}, "did you mean \"records\"?"}));
+
+TEST(Program, ReportsErrorsAsJsonWhenAsked) {
+    const auto answer = penstock_with({"validate", "/no/such/file.json", "--json"});
+
+    const auto json = nlohmann::json::parse(answer.out);
+    EXPECT_EQ(answer.code, 2);
+    EXPECT_EQ(json["error"]["kind"], "invalid_input");
+    EXPECT_EQ(json["error"]["exit_code"], 2);
+    EXPECT_EQ("penstock: " + json["error"]["message"].get<std::string>() + "\n", answer.err);
+}
+
+TEST(Program, TellsUnsupportedFromInvalid) {
+    const auto answer = penstock_with({"run", demo, "--transport", "ucx", "--json"});
+
+    EXPECT_EQ(answer.code, 3);
+    EXPECT_EQ(nlohmann::json::parse(answer.out)["error"]["kind"], "unsupported");
+}
+
+TEST(Run, LetsTheFirstRankOfAnMpiJobSpeakForAll) {
+    const std::vector<std::string> words{"run", "/no/such/file.json"};
+
+    ::setenv("OMPI_COMM_WORLD_RANK", "1", 1);
+    const auto second = penstock_with(words);
+    ::setenv("OMPI_COMM_WORLD_RANK", "0", 1);
+    const auto first = penstock_with(words);
+    ::unsetenv("OMPI_COMM_WORLD_RANK");
+
+    EXPECT_EQ(second.code, 2);
+    EXPECT_THAT(second.err, IsEmpty());
+    EXPECT_EQ(first.code, 2);
+    EXPECT_THAT(first.err, HasSubstr("no such file"));
+}
+
+TEST(Validate, AcceptsTheJobs) {
+    for (const auto* name : {"validate", "check", "lint"}) {
+        const auto answer = penstock_with({name, demo});
+
+        EXPECT_EQ(answer.code, 0) << answer.err;
+        EXPECT_EQ(answer.out, demo + ": ok: 3 stages, 2 channels, 5 processes\n");
+    }
+}
+
+TEST(Validate, AnswersAsJson) {
+    const auto json = nlohmann::json::parse(penstock_with({"validate", fan_out, "--json"}).out);
+
+    EXPECT_EQ(json["valid"], true);
+    EXPECT_EQ(json["pipeline"], "fan-out");
+    EXPECT_EQ(json["processes"], 5);
+}
+
+TEST(Graph, DrawsForTerminalsAndForGraphviz) {
+    EXPECT_THAT(penstock_with({"graph", fan_out}).out, HasSubstr("<-- producer, broadcast"));
+    EXPECT_THAT(penstock_with({"draw", fan_out, "--format", "dot"}).out, StartsWith("digraph \"fan-out\""));
+}
+
+TEST(PlanCommand, AppliesSettings) {
+    const auto answer =
+        penstock_with({"plan", demo, "--json", "--set", "processor.instances=3", "--set", "producer.batch_size=5"});
+
+    const auto json = nlohmann::json::parse(answer.out);
+    EXPECT_EQ(json["processes"], 6);
+    EXPECT_EQ(json["stages"][0]["params"]["batch_size"], 5);
+}
+
+TEST(Operators, AreListed) {
+    EXPECT_THAT(penstock_with({"operators"}).out, AllOf(HasSubstr("records"), HasSubstr("csv_sink")));
+
+    const auto json = nlohmann::json::parse(penstock_with({"operators", "--json"}).out);
+    EXPECT_GE(json.size(), 3U);
+}
+
+TEST(Operators, ShowTheirParameters) {
+    EXPECT_THAT(penstock_with({"operators", "records"}).out,
+                AllOf(StartsWith("records: source, "), HasSubstr("batch_size"), HasSubstr("BATCH_SIZE")));
+
+    const auto json = nlohmann::json::parse(penstock_with({"operators", "records", "--json"}).out);
+    EXPECT_EQ(json["kind"], "source");
+    EXPECT_FALSE(json["params"].empty());
+}
+
+TEST(Transports, AreListed) {
+    EXPECT_THAT(penstock_with({"transports"}).out, AllOf(HasSubstr("shm"), HasSubstr("mpi")));
+
+    const auto json = nlohmann::json::parse(penstock_with({"transports", "--json"}).out);
+    EXPECT_EQ(json[0]["name"], "shm");
+    EXPECT_EQ(json[0]["built"], true);
+}
+
+TEST(Schema, IsPrintedAsItIs) {
+    const auto answer = penstock_with({"schema"});
+
+    EXPECT_EQ(answer.out, pipeline_schema());
+    EXPECT_EQ(nlohmann::json::parse(answer.out)["title"], "Penstock pipeline");
+}
+
+class Shell : public testing::TestWithParam<const char*> {};
+
+TEST_P(Shell, CompletesCommandsOptionsWordsAndOperators) {
+    const auto answer = penstock_with({"completion", GetParam()});
+
+    EXPECT_EQ(answer.code, 0);
+    for (const auto* part : {"validate", "lint", "stall-timeout", "adaptive", "csv_sink", ".json"}) {
+        EXPECT_THAT(answer.out, HasSubstr(part));
+    }
+    EXPECT_THAT(answer.out, Not(HasSubstr("{adaptive")));
+}
+
+INSTANTIATE_TEST_SUITE_P(Completion, Shell, testing::Values("bash", "zsh", "fish"));
+
+}  // namespace
+}  // namespace penstock::cli

@@ -1,0 +1,182 @@
+#include <stdexcept>
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <httplib.h>
+
+#include <penstock/error.hpp>
+
+#include "http/metrics.hpp"
+#include "http/server.hpp"
+
+namespace penstock {
+namespace {
+
+using testing::HasSubstr;
+
+HttpServerOptions some_options() {
+    return {.port = 0,
+            .pipeline = "demo \"1\"",
+            .stats = [] { return std::string{R"({"records":7})"}; },
+            .metrics =
+                [] {
+                    return Metrics{{{"worker.0", 2.5, 3, 50}}, {{"a-b", 10, 640, 9, 1}}};
+                }};
+}
+
+httplib::Client client_of(const HttpServer& server) {
+    httplib::Client client{"127.0.0.1", server.port()};
+    client.set_connection_timeout(10);
+    client.set_read_timeout(10);
+    return client;
+}
+
+TEST(HttpServer, AnswersHealthWithThePipelineAndItsUptime) {
+    const HttpServer server{some_options()};
+
+    const auto answer = client_of(server).Get("/health");
+
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->status, 200);
+    EXPECT_EQ(answer->get_header_value("Content-Type"), "application/json");
+    EXPECT_THAT(answer->body, HasSubstr(R"("status":"healthy")"));
+    EXPECT_THAT(answer->body, HasSubstr(R"("pipeline":"demo \"1\"")"));
+    EXPECT_THAT(answer->body, HasSubstr(R"("uptime_s":)"));
+}
+
+TEST(HttpServer, PassesTheStatisticsOnAsTheyAre) {
+    const HttpServer server{some_options()};
+
+    const auto answer = client_of(server).Get("/stats");
+
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->status, 200);
+    EXPECT_EQ(answer->body, R"({"records":7})");
+}
+
+TEST(HttpServer, AnswersMetricsAsPrometheusText) {
+    const HttpServer server{some_options()};
+
+    const auto answer = client_of(server).Get("/metrics");
+
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->status, 200);
+    EXPECT_EQ(answer->get_header_value("Content-Type"), "text/plain; version=0.0.4");
+    EXPECT_THAT(answer->body, HasSubstr("sabot_queue_depth{node=\"worker.0\"} 3\n"));
+}
+
+TEST(HttpServer, AnswersAnythingElseWithNotFoundInJson) {
+    const HttpServer server{some_options()};
+    auto client = client_of(server);
+
+    const auto page = client.Get("/nothing\"here");
+    const auto method = client.Post("/stats", "{}", "application/json");
+
+    ASSERT_TRUE(page);
+    EXPECT_EQ(page->status, 404);
+    EXPECT_EQ(page->get_header_value("Content-Type"), "application/json");
+    EXPECT_THAT(page->body, HasSubstr(R"({"error":"no such page: GET /nothing\"here; there are)"));
+    ASSERT_TRUE(method);
+    EXPECT_EQ(method->status, 404);
+}
+
+TEST(HttpServer, RefusesABodyAboveItsLimit) {
+    const HttpServer server{some_options()};
+
+    const auto answer = client_of(server).Post("/stats", std::string(100'000, 'x'), "text/plain");
+
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->status, 413);
+}
+
+TEST(HttpServer, RefusesARequestThatNamesAnotherHost) {
+    const HttpServer server{some_options()};
+    auto client = client_of(server);
+
+    const auto foreign = client.Get("/stats", {{"Host", "evil.example:80"}});
+    const auto local = client.Get("/stats", {{"Host", "localhost:80"}});
+
+    ASSERT_TRUE(foreign);
+    EXPECT_EQ(foreign->status, 403);
+    EXPECT_THAT(foreign->body, testing::Not(HasSubstr("records")));
+    ASSERT_TRUE(local);
+    EXPECT_EQ(local->status, 200);
+}
+
+TEST(HttpServer, TurnsAFailedSnapshotIntoAnAnswer) {
+    HttpServerOptions options = some_options();
+    options.stats = []() -> std::string { throw std::runtime_error{"no snapshot yet"}; };
+    const HttpServer server{std::move(options)};
+
+    const auto answer = client_of(server).Get("/stats");
+
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->status, 500);
+    EXPECT_THAT(answer->body, HasSubstr(R"({"error":"no snapshot yet"})"));
+}
+
+TEST(HttpServer, RefusesAPortThatIsTaken) {
+    const HttpServer server{some_options()};
+    HttpServerOptions same = some_options();
+    same.port = server.port();
+
+    try {
+        const HttpServer second{std::move(same)};
+        FAIL() << "two servers share port " << second.port();
+    } catch (const Error& error) {
+        EXPECT_EQ(error.code(), Errc::invalid_input);
+        EXPECT_THAT(error.what(), HasSubstr("choose another port"));
+    }
+}
+
+TEST(HttpServer, RefusesANumberThatIsNoPort) {
+    for (const int port : {-1, 65536}) {
+        HttpServerOptions options = some_options();
+        options.port = port;
+        EXPECT_THROW(HttpServer{std::move(options)}, Error) << port;
+    }
+}
+
+TEST(HttpServer, GivesItsPortBackWhenStopped) {
+    HttpServer server{some_options()};
+    HttpServerOptions same = some_options();
+    same.port = server.port();
+
+    server.stop();
+    server.stop();
+
+    EXPECT_FALSE(client_of(server).Get("/health"));
+    const HttpServer second{std::move(same)};
+    EXPECT_TRUE(client_of(second).Get("/health"));
+}
+
+TEST(PrometheusText, WritesEachFamilyWithItsTypeAndOneLineARow) {
+    const Metrics metrics{{{"w.0", 1.5, 2, 25}, {"w.1", 0, 0, 0}}, {{"a-b", 10, 640, 9, 1}}};
+
+    const std::string text = prometheus_text(metrics);
+
+    EXPECT_THAT(text, HasSubstr("# TYPE sabot_processing_throughput_items_per_second gauge\n"
+                                "sabot_processing_throughput_items_per_second{node=\"w.0\"} 1.5\n"
+                                "sabot_processing_throughput_items_per_second{node=\"w.1\"} 0\n"));
+    EXPECT_THAT(text, HasSubstr("sabot_queue_depth{node=\"w.0\"} 2\n"));
+    EXPECT_THAT(text, HasSubstr("sabot_worker_utilization_percent{node=\"w.0\"} 25\n"));
+    EXPECT_THAT(text, HasSubstr("# TYPE penstock_sent_payloads_total counter\n"
+                                "penstock_sent_payloads_total{channel=\"a-b\"} 10\n"));
+    EXPECT_THAT(text, HasSubstr("penstock_sent_bytes_total{channel=\"a-b\"} 640\n"));
+    EXPECT_THAT(text, HasSubstr("penstock_settled_payloads_total{channel=\"a-b\"} 9\n"));
+    EXPECT_THAT(text, HasSubstr("penstock_dropped_payloads_total{channel=\"a-b\"} 1\n"));
+}
+
+TEST(PrometheusText, EscapesLabels) {
+    const std::string text = prometheus_text({{{"a\"b\\c\nd", 0, 0, 0}}, {}});
+
+    EXPECT_THAT(text, HasSubstr(R"({node="a\"b\\c\nd"})"));
+}
+
+TEST(PrometheusText, IsEmptyWithoutRows) {
+    EXPECT_EQ(prometheus_text({}), "");
+}
+
+}  // namespace
+}  // namespace penstock

@@ -1,0 +1,294 @@
+#include <string>
+
+#include <gmock/gmock.h>
+
+#include <penstock/error.hpp>
+#include <penstock/plan.hpp>
+
+#include "unit/error_of.hpp"
+#include "unit/plan_samples.hpp"
+
+namespace penstock {
+namespace {
+
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+using testing::StartsWith;
+
+Plan plan(const PipelineSpec& spec) {
+    return make_plan(spec, sample_registry());
+}
+
+Error plan_error(const PipelineSpec& spec) {
+    return error_of([&] { static_cast<void>(plan(spec)); });
+}
+
+PipelineSpec line(const std::string& first, const std::string& second, const std::string& third) {
+    return PipelineBuilder{"line"}
+        .stage(stage("a", first))
+        .stage(stage("b", second))
+        .stage(stage("c", third))
+        .channel(channel("a", "b"))
+        .channel(channel("b", "c"))
+        .build();
+}
+
+TEST(Plan, PlacesInstancesOnRanksInStageOrder) {
+    const auto made = plan(diamond());
+
+    EXPECT_EQ(made.ranks(), 6U);
+    EXPECT_EQ(made.stages[0].first_rank, 1U);
+    EXPECT_EQ(made.stages[1].first_rank, 2U);
+    EXPECT_EQ(made.stages[2].first_rank, 4U);
+    EXPECT_EQ(made.stages[3].first_rank, 5U);
+    EXPECT_EQ(made.place(3).stage, 1);
+    EXPECT_EQ(made.place(3).instance, 1);
+    EXPECT_EQ(made.place(5).stage, 3);
+    EXPECT_EQ(made.place(5).instance, 0);
+}
+
+TEST(Plan, LabelsItsRanks) {
+    const auto made = plan(diamond());
+
+    EXPECT_EQ(made.label(0), "coordinator");
+    EXPECT_EQ(made.label(1), "source.0");
+    EXPECT_EQ(made.label(3), "left.1");
+}
+
+TEST(Plan, JoinsStagesByChannelNumber) {
+    const auto made = plan(diamond());
+
+    EXPECT_THAT(made.stages[0].inputs, IsEmpty());
+    EXPECT_THAT(made.stages[0].outputs, ElementsAre(0, 1));
+    EXPECT_THAT(made.stages[3].inputs, ElementsAre(2, 3));
+    EXPECT_EQ(made.channels[1].name, "source-right");
+    EXPECT_EQ(made.channels[1].from, 0);
+    EXPECT_EQ(made.channels[1].to, 2);
+    EXPECT_EQ(made.channels[1].route, Route::hash);
+    EXPECT_EQ(made.channels[1].key, "id");
+}
+
+TEST(Plan, CompletesParametersFromTheEnvironmentAndTheDefaults) {
+    auto spec = line("make", "pass", "eat");
+
+    EXPECT_EQ(plan(spec).stages[0].params.get<std::int64_t>("count"), 10);
+
+    spec.stages[0].env["COUNT"] = "7";
+    EXPECT_EQ(plan(spec).stages[0].params.get<std::int64_t>("count"), 7);
+    EXPECT_EQ(plan(spec).stages[0].env.at("COUNT"), "7");
+}
+
+TEST(PlanErrors, NameThePlaceOfABadParameter) {
+    auto spec = line("make", "scale", "eat");
+    spec.stages[1].where = "p.json:5: /stages/1";
+
+    const auto error = plan_error(spec);
+
+    EXPECT_EQ(error.code(), Errc::invalid_input);
+    EXPECT_THAT(error.what(), AllOf(StartsWith("invalid input: p.json:5: /stages/1/params: "), HasSubstr("factor")));
+}
+
+TEST(PlanErrors, SuggestAnOperator) {
+    EXPECT_STREQ(plan_error(line("mkae", "pass", "eat")).what(),
+                 "invalid input: stage \"a\": unknown operator \"mkae\"; did you mean \"make\"?");
+    EXPECT_THAT(plan_error(line("zzz", "pass", "eat")).what(), HasSubstr("known are any_source, eat, make, pass"));
+}
+
+TEST(PlanErrors, SuggestAStageAndReportNothingThatFollowsFromIt) {
+    auto spec = line("make", "pass", "eat");
+    spec.stages[1].name = "middle";
+    spec.channels[0].to = "middel";
+    spec.channels[0].where = "p.json:9: /channels/0";
+    spec.channels[1].from = "middle";
+
+    EXPECT_STREQ(plan_error(spec).what(),
+                 "invalid input: p.json:9: /channels/0/to: unknown stage \"middel\"; did you mean \"middle\"?");
+}
+
+TEST(PlanErrors, ComeAllTogether) {
+    auto spec = line("mkae", "scale", "eat");
+    spec.file = "p.json";
+    spec.stages[2].instances = 0;
+    spec.channels[1].to = "nowhere";
+
+    EXPECT_THAT(plan_error(spec).what(),
+                AllOf(StartsWith("invalid input: p.json: 4 problems\n"), HasSubstr("unknown operator \"mkae\""),
+                      HasSubstr("factor"), HasSubstr("must be a number from 1 to 100000, not 0"),
+                      HasSubstr("unknown stage \"nowhere\"")));
+}
+
+TEST(PlanErrors, NameStagesAndChannelsThatAreThereTwice) {
+    auto spec = line("make", "pass", "eat");
+    spec.stages.push_back(stage("b", "pass"));
+    spec.channels.push_back(channel("a", "b"));
+
+    EXPECT_THAT(plan_error(spec).what(),
+                AllOf(HasSubstr("there is already a stage \"b\""), HasSubstr("there is already a channel \"a-b\"")));
+}
+
+TEST(PlanErrors, AllowTwoChannelsBetweenTheSameStagesWithNamesOfTheirOwn) {
+    auto spec = line("make", "pass", "eat");
+    spec.channels.push_back({.name = "second", .from = "a", .to = "b"});
+
+    EXPECT_THAT(plan(spec).stages[1].inputs, ElementsAre(0, 2));
+}
+
+TEST(PlanErrors, NameTheWholeCycle) {
+    auto spec = PipelineBuilder{"p"}
+                    .stage(stage("in", "any_source"))
+                    .stage(stage("a", "pass"))
+                    .stage(stage("b", "pass"))
+                    .stage(stage("c", "pass"))
+                    .stage(stage("out", "eat"))
+                    .channel(channel("in", "a"))
+                    .channel(channel("a", "b"))
+                    .channel(channel("b", "c"))
+                    .channel(channel("c", "a"))
+                    .channel(channel("c", "out"))
+                    .build();
+
+    EXPECT_THAT(plan_error(spec).what(), HasSubstr("the channels form a cycle: a -> b -> c -> a; remove one of them"));
+}
+
+TEST(PlanErrors, NameACycleOfOneStage) {
+    auto spec = line("make", "pass", "eat");
+    spec.channels.push_back(channel("b", "b"));
+
+    EXPECT_THAT(plan_error(spec).what(), HasSubstr("form a cycle: b -> b;"));
+}
+
+TEST(PlanErrors, NameStagesThatNoSourceReaches) {
+    auto spec = line("make", "pass", "eat");
+    spec.stages.push_back(stage("island", "pass"));
+    spec.stages.push_back(stage("beach", "eat"));
+    spec.channels.push_back(channel("island", "beach"));
+
+    EXPECT_THAT(plan_error(spec).what(),
+                AllOf(HasSubstr("stage \"island\" runs the processor \"pass\" but has no input: no source reaches it"),
+                      HasSubstr("no source reaches stage \"beach\"")));
+}
+
+TEST(PlanErrors, NameStagesBehindACycle) {
+    auto spec = line("make", "pass", "eat");
+    spec.stages.push_back(stage("x", "pass"));
+    spec.stages.push_back(stage("y", "eat"));
+    spec.channels.push_back(channel("x", "x"));
+    spec.channels.push_back(channel("x", "y"));
+
+    EXPECT_THAT(plan_error(spec).what(), AllOf(HasSubstr("x -> x"), HasSubstr("no source reaches stage \"y\""),
+                                               Not(HasSubstr("reaches stage \"x\""))));
+}
+
+TEST(PlanErrors, RefuseASourceWithAnInput) {
+    EXPECT_THAT(plan_error(line("make", "make", "eat")).what(),
+                HasSubstr("stage \"b\" runs the source \"make\" but has an input"));
+}
+
+TEST(PlanErrors, RefuseASinkWithAnOutput) {
+    EXPECT_THAT(plan_error(line("make", "eat", "eat")).what(),
+                HasSubstr("stage \"b\" runs the sink \"eat\" but has an output"));
+}
+
+TEST(PlanErrors, RefuseEndsThatAreOpen) {
+    EXPECT_THAT(plan_error(line("make", "pass", "pass")).what(),
+                HasSubstr("stage \"c\" runs the processor \"pass\" but has no output"));
+    EXPECT_THAT(plan_error(line("pass", "pass", "eat")).what(),
+                HasSubstr("stage \"a\" runs the processor \"pass\" but has no input"));
+}
+
+TEST(PlanErrors, RefuseASourceThatNobodyHears) {
+    const auto spec = PipelineBuilder{"p"}.stage(stage("a", "make")).build();
+
+    EXPECT_THAT(plan_error(spec).what(), HasSubstr("stage \"a\" runs the source \"make\" but has no output"));
+}
+
+TEST(PlanErrors, RefuseEndsThatDisagreeOnTheType) {
+    auto spec = line("make", "scale", "sum");
+    spec.stages[1].params.set("factor", ParamValue{2.0});
+
+    EXPECT_STREQ(
+        plan_error(spec).what(),
+        "invalid input: channel \"b-c\": \"b\" emits \"text/csv\" (scale) but \"c\" takes \"f64\" (sum); put a "
+        "stage between them that converts");
+}
+
+TEST(Plan, JoinsAnyTypeToAnOperatorThatDeclaresNone) {
+    EXPECT_EQ(plan(line("make", "pass", "sum")).ranks(), 4U);
+}
+
+TEST(PlanErrors, RefuseAPipelineWithoutStages) {
+    EXPECT_THAT(plan_error(PipelineBuilder{"p"}.build()).what(), HasSubstr("pipeline \"p\": has no stages"));
+}
+
+TEST(PlanErrors, RefuseNamesThatCannotBeFiles) {
+    auto spec = line("make", "pass", "eat");
+    spec.stages[0].name = "../a";
+    spec.channels[0].from = "../a";
+    spec.channels[1].name = "x/y";
+
+    EXPECT_THAT(plan_error(spec).what(),
+                AllOf(HasSubstr("the name \"../a\" must be 1 to 64"), HasSubstr("the name \"x/y\" must be 1 to 64")));
+
+    spec.name = "a/b";
+    EXPECT_THAT(plan_error(spec).what(), HasSubstr("the name of the pipeline \"a/b\" must be"));
+}
+
+TEST(PlanErrors, RefuseHashWithoutKeyAndKeyWithoutHash) {
+    auto spec = line("make", "pass", "eat");
+    spec.channels[0].route = Route::hash;
+    spec.channels[1].key = "id";
+
+    EXPECT_THAT(plan_error(spec).what(), AllOf(HasSubstr("channel \"a-b\": \"hash\" needs a key"),
+                                               HasSubstr("channel \"b-c\": is used by the route")));
+}
+
+TEST(PlanErrors, RefuseBadCounts) {
+    auto spec = line("make", "pass", "eat");
+    spec.stages[0].instances = -1;
+    spec.stages[1].instances = 100'001;
+    spec.channels[0].capacity = 0;
+    spec.channels[1].capacity_bytes = 0;
+
+    EXPECT_THAT(plan_error(spec).what(), AllOf(HasSubstr("not -1"), HasSubstr("not 100001"),
+                                               HasSubstr("from 1 to 1048576, not 0"), HasSubstr("at least 1 byte")));
+}
+
+TEST(PlanErrors, RefuseMoreRanksThanALaunchCanHave) {
+    PipelineBuilder builder{"wide"};
+    builder.stage(stage("in", "any_source"));
+    for (int i = 0; i < 10; ++i) {
+        const auto name = "out" + std::to_string(i);
+        builder.stage(stage(name, "eat", 100'000)).channel(channel("in", name));
+    }
+
+    EXPECT_THAT(plan_error(builder.build()).what(), HasSubstr("has 1000001 instances, the limit is 999999"));
+}
+
+TEST(PlanErrors, ReportWhatIsNotAvailableAsUnsupported) {
+    auto spec = line("make", "pass", "eat");
+    spec.stages[0].threads = 2;
+    EXPECT_EQ(plan_error(spec).code(), Errc::unsupported);
+
+    spec.stages[1].device = Device::gpu;
+    EXPECT_EQ(plan_error(spec).code(), Errc::unsupported);
+
+    spec.stages[2].threads = 0;
+    EXPECT_EQ(plan_error(spec).code(), Errc::invalid_input);
+}
+
+TEST(Plan, CopesWithThousandsOfStagesInARow) {
+    PipelineBuilder builder{"long"};
+    builder.stage(stage("s0", "any_source"));
+    for (int i = 1; i < 4096; ++i) {
+        const auto name = "s" + std::to_string(i);
+        builder.stage(stage(name, i == 4095 ? "eat" : "pass")).channel(channel("s" + std::to_string(i - 1), name));
+    }
+
+    EXPECT_EQ(plan(builder.build()).ranks(), 4097U);
+}
+
+}  // namespace
+}  // namespace penstock

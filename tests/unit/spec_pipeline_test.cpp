@@ -1,0 +1,306 @@
+#include <string>
+#include <string_view>
+
+#include <gmock/gmock.h>
+
+#include <penstock/error.hpp>
+#include <penstock/spec.hpp>
+
+#include "unit/error_of.hpp"
+
+namespace penstock {
+namespace {
+
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+using testing::Pair;
+using testing::StartsWith;
+
+/// A pipeline whose only stage and channel have these keys besides the required ones.
+std::string with_stage(const std::string& keys) {
+    return R"({"pipeline": "p", "stages": [{"name": "a", "operator": "x", )" + keys + R"(}], "channels": []})";
+}
+
+std::string with_channel(const std::string& keys) {
+    return R"({"pipeline": "p", "stages": [{"name": "a", "operator": "x"}, {"name": "b", "operator": "y"}],)"
+           R"( "channels": [{"from": "a", "to": "b", )" +
+           keys + "}]}";
+}
+
+Error parse_error(const std::string& text) {
+    return error_of([&] { static_cast<void>(parse_pipeline(text, "p.json")); });
+}
+
+TEST(Pipeline, ReadsTheDemo) {
+    const auto spec = parse_pipeline(R"({
+      "pipeline": "streaming-demo",
+      "stages": [
+        {"name": "producer",  "operator": "records", "params": {"batch_size": 1000, "total_batches": 100}},
+        {"name": "processor", "operator": "scale_records", "instances": 2, "params": {"factor": 2.0}},
+        {"name": "consumer",  "operator": "csv_sink", "params": {"output": "results.csv"}}
+      ],
+      "channels": [
+        {"from": "producer",  "to": "processor", "route": "balance"},
+        {"from": "processor", "to": "consumer"}
+      ]
+    })");
+
+    EXPECT_EQ(spec.name, "streaming-demo");
+    ASSERT_EQ(spec.stages.size(), 3U);
+    EXPECT_EQ(spec.stages[0].params.get<std::int64_t>("batch_size"), 1000);
+    EXPECT_EQ(spec.stages[1].name, "processor");
+    EXPECT_EQ(spec.stages[1].operator_name, "scale_records");
+    EXPECT_EQ(spec.stages[1].instances, 2);
+    EXPECT_EQ(spec.stages[1].params.get<double>("factor"), 2.0);
+    EXPECT_EQ(spec.stages[2].params.get<std::string>("output"), "results.csv");
+    EXPECT_EQ(spec.stages[2].instances, 1);
+    ASSERT_EQ(spec.channels.size(), 2U);
+    EXPECT_EQ(spec.channels[1].from, "processor");
+    EXPECT_EQ(spec.channels[1].to, "consumer");
+}
+
+TEST(Pipeline, ReadsEveryKeyOfAStage) {
+    const auto spec = parse_pipeline(with_stage(R"("instances": 3.0, "threads": 1, "device": "cpu", "ordered": false,
+        "env": {"BATCH_SIZE": "10", "N": 7, "RATIO": 1.50},
+        "params": {"flag": true, "count": -5, "ratio": 0.25, "text": "t\u00e9", "list": [1, [2.5, "x"]]})"));
+
+    const auto& stage = spec.stages.at(0);
+    EXPECT_EQ(stage.instances, 3);
+    EXPECT_THAT(stage.env, ElementsAre(Pair("BATCH_SIZE", "10"), Pair("N", "7"), Pair("RATIO", "1.50")));
+    EXPECT_TRUE(stage.params.get<bool>("flag"));
+    EXPECT_EQ(stage.params.get<std::int64_t>("count"), -5);
+    EXPECT_EQ(stage.params.get<double>("ratio"), 0.25);
+    EXPECT_EQ(stage.params.get<std::string>("text"), "t\u00e9");
+    const ParamValue::List inner{{2.5}, {std::string{"x"}}};
+    EXPECT_EQ(stage.params.get<ParamValue::List>("list"), (ParamValue::List{{std::int64_t{1}}, {inner}}));
+}
+
+TEST(Pipeline, ReadsEveryKeyOfAChannel) {
+    const auto spec = parse_pipeline(with_channel(R"("name": "link", "route": "hash", "key": "id",
+        "capacity": {"payloads": 8, "bytes": "2MiB"}, "overflow": "latest", "transport": "shm",
+        "dispatch": "direct", "by": "reference", "compression": "none")"));
+
+    const auto& channel = spec.channels.at(0);
+    EXPECT_EQ(channel.name, "link");
+    EXPECT_EQ(channel.route, Route::hash);
+    EXPECT_EQ(channel.key, "id");
+    EXPECT_EQ(channel.capacity, 8U);
+    EXPECT_EQ(channel.capacity_bytes, 2U << 20U);
+    EXPECT_EQ(channel.overflow, Overflow::latest);
+    EXPECT_EQ(channel.transport, TransportKind::shm);
+}
+
+TEST(Pipeline, TakesACapacityInPayloads) {
+    const auto channel = parse_pipeline(with_channel(R"("capacity": 5)")).channels.at(0);
+
+    EXPECT_EQ(channel.capacity, 5U);
+    EXPECT_EQ(channel.capacity_bytes, (ChannelSpec{.from = "", .to = ""}.capacity_bytes));
+}
+
+TEST(Pipeline, TakesACapacityInBytesAlone) {
+    const auto channel = parse_pipeline(with_channel(R"("capacity": {"bytes": 4096})")).channels.at(0);
+
+    EXPECT_EQ(channel.capacity, (ChannelSpec{.from = "", .to = ""}.capacity));
+    EXPECT_EQ(channel.capacity_bytes, 4096U);
+}
+
+TEST(Pipeline, IsNamedAfterItsFileIfItDoesNotSay) {
+    constexpr auto text = R"({"stages": [{"name": "a", "operator": "x"}], "channels": []})";
+
+    EXPECT_EQ(parse_pipeline(text, "jobs/my job.json").name, "my-job");
+    EXPECT_EQ(parse_pipeline(text, ".json").name, "pipeline");
+    EXPECT_EQ(parse_pipeline(text, "--").name, "pipeline");
+}
+
+TEST(Pipeline, RemembersWhereEverythingStands) {
+    const auto spec = parse_pipeline(
+        "{\n\"stages\": [\n  {\"name\": \"a\",\n   \"operator\": \"x\"},\n\n  {\"name\": \"b\", \"operator\": "
+        "\"y\"}],\n"
+        "\"channels\": [\n{\"from\": \"a\", \"to\": \"b\"}]}",
+        "p.json");
+
+    EXPECT_EQ(spec.stages[0].where, "p.json:3: /stages/0");
+    EXPECT_EQ(spec.stages[1].where, "p.json:6: /stages/1");
+    EXPECT_EQ(spec.channels[0].where, "p.json:8: /channels/0");
+}
+
+TEST(PipelineErrors, NameFileLinePathAndRemedy) {
+    const auto error = parse_error(R"({
+      "pipeline": "p",
+      "stages": [
+        {"name": "a", "operator": "x"},
+        {
+          "name": "b", "operator": "y",
+          "instances": "two"
+        }
+      ],
+      "channels": []
+    })");
+
+    EXPECT_EQ(error.code(), Errc::invalid_input);
+    EXPECT_STREQ(error.what(),
+                 "invalid input: p.json:7: /stages/1/instances: must be a number from 1 to 100000, not \"two\"; write "
+                 "\"instances\": 2");
+}
+
+TEST(PipelineErrors, GiveTheLineOfANumberAtTheEndOfALine) {
+    EXPECT_THAT(
+        parse_error("{\"stages\": [{\"name\": \"a\", \"operator\": \"x\", \"instances\":\n0\n}],\n\"channels\": []}")
+            .what(),
+        HasSubstr("p.json:2: /stages/0/instances"));
+}
+
+TEST(PipelineErrors, UseANumberThatWasPutIntoQuotes) {
+    EXPECT_THAT(parse_error(with_stage(R"("instances": "4")")).what(), HasSubstr("write \"instances\": 4"));
+}
+
+TEST(PipelineErrors, ComeAllTogether) {
+    const auto error = parse_error(R"({"pipeline": 1, "stages": [{"operator": "x"}, 5],
+        "channels": [{"from": "a", "rout": "hash", "to": "b", "overflow": "drop"}]})");
+
+    EXPECT_THAT(
+        error.what(),
+        AllOf(StartsWith("invalid input: p.json: 5 problems\n"),
+              HasSubstr("p.json:1: /pipeline: must be a string, not 1"),
+              HasSubstr("p.json:1: /stages/0: has no \"name\"; add \"name\""),
+              HasSubstr("p.json:1: /stages/1: must be an object, not 5"),
+              HasSubstr("p.json:2: /channels/0/rout: unknown key \"rout\"; did you mean \"route\"?"),
+              HasSubstr("p.json:2: /channels/0/overflow: must be one of \"block\""), HasSubstr("not \"drop\"")));
+}
+
+TEST(PipelineErrors, StopAtTwenty) {
+    std::string keys = R"("x0": 0)";
+    for (int i = 1; i < 25; ++i) keys += ", \"x" + std::to_string(i) + "\": 0";
+
+    const auto error = parse_error(with_stage(keys));
+
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("p.json: 25 problems"), HasSubstr("\"x19\""), Not(HasSubstr("\"x20\"")),
+                                    HasSubstr("\n  and 5 more")));
+}
+
+TEST(PipelineErrors, RefuseAKeyThatStandsTwice) {
+    EXPECT_STREQ(parse_error(with_stage("\"params\": {\"f\": 1,\n\"f\": 2}")).what(),
+                 "invalid input: p.json:2: /stages/0/params/f: stands twice; remove one of them");
+}
+
+TEST(PipelineErrors, SayWhatToAddForMissingChannels) {
+    EXPECT_THAT(
+        parse_error(R"({"stages": [{"name": "make", "operator": "x"}, {"name": "eat", "operator": "y"}]})").what(),
+        HasSubstr(R"(p.json:1: has no "channels"; add "channels": [{"from": "make", "to": "eat"}])"));
+}
+
+TEST(PipelineErrors, OfferALegalNameForOneThatCannotBeAFile) {
+    const auto named = [](const std::string& name) {
+        return parse_error(R"({"stages": [{"name": ")" + name + R"(", "operator": "x"}], "channels": []})");
+    };
+
+    EXPECT_THAT(named("../etc/pass wd").what(), HasSubstr("write \"name\": \"etc-pass-wd\""));
+    EXPECT_THAT(named("").what(), HasSubstr("1 to 64 letters"));
+    EXPECT_THAT(named(".hidden").what(), HasSubstr("write \"name\": \"hidden\""));
+    EXPECT_THAT(named("-x").what(), HasSubstr("write \"name\": \"x\""));
+    EXPECT_THAT(named(std::string(65, 'a')).what(), HasSubstr("1 to 64 letters"));
+}
+
+struct Refusal {
+    const char* keys;
+    const char* message;
+};
+
+class RefusedStage : public testing::TestWithParam<Refusal> {};
+
+TEST_P(RefusedStage, SaysWhatIsWrong) {
+    const auto error = parse_error(with_stage(GetParam().keys));
+
+    EXPECT_EQ(error.code(), Errc::invalid_input);
+    EXPECT_THAT(error.what(), HasSubstr(GetParam().message));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Pipeline, RefusedStage,
+    testing::Values(Refusal{R"("instances": 0)", "must be a number from 1 to 100000, not 0"},
+                    Refusal{R"("instances": 1.5)", "not 1.5"}, Refusal{R"("instances": 100001)", "not 100001"},
+                    Refusal{R"("instances": null)", "not null"},
+                    Refusal{R"("threads": 0)", "must be a number from 1 to 1024"},
+                    Refusal{R"("device": "tpu")", R"(must be "cpu", not "tpu")"},
+                    Refusal{R"("ordered": 1)", "must be true or false, not 1"},
+                    Refusal{R"("params": [])", "must be an object, not a list"},
+                    Refusal{R"("params": {"a": null})", "/stages/0/params/a: must be a boolean, a number"},
+                    Refusal{R"("params": {"a": [1, {}]})", "/stages/0/params/a/1: must be a boolean, a number"},
+                    Refusal{R"("params": {"a/b~": {}})", "/stages/0/params/a~1b~0: "},
+                    Refusal{R"("env": {"A": true})", "/stages/0/env/A: must be a string without NUL or a number"},
+                    Refusal{R"("env": {"A": "\u0000"})", "without NUL"},
+                    Refusal{R"("env": {"A=B": "1"})", "is no name of a variable"},
+                    Refusal{R"("parms": {})", "did you mean \"params\"?"},
+                    Refusal{R"("colour": 1)", "the keys here are name, operator, params"}));
+
+class RefusedChannel : public testing::TestWithParam<Refusal> {};
+
+TEST_P(RefusedChannel, SaysWhatIsWrong) {
+    const auto error = parse_error(with_channel(GetParam().keys));
+
+    EXPECT_EQ(error.code(), Errc::invalid_input);
+    EXPECT_THAT(error.what(), HasSubstr(GetParam().message));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Pipeline, RefusedChannel,
+    testing::Values(Refusal{R"("route": "ballance")", "did you mean \"balance\"?"},
+                    Refusal{R"("route": 3)", R"(must be one of "balance", "round_robin", "hash", "broadcast", not 3)"},
+                    Refusal{R"("key": "")", "must have 1 to 255 bytes"},
+                    Refusal{R"("capacity": 0)", "must be a number from 1 to 1048576, not 0"},
+                    Refusal{R"("capacity": "64MiB")", "must be a number from 1 to 1048576"},
+                    Refusal{R"("capacity": {"bytes": "lots"})",
+                            "/channels/0/capacity/bytes: must be a number of bytes"},
+                    Refusal{R"("capacity": {"bytes": 0})", R"(write "bytes": "64MiB")"},
+                    Refusal{R"("capacity": {"byte": 1})", "did you mean \"bytes\"?"},
+                    Refusal{R"("name": "a b")", "write \"name\": \"a-b\""},
+                    Refusal{R"("transport": "tcp")", R"(must be one of "auto", "shm", "mpi", not "tcp")"},
+                    Refusal{R"("compression": 5)", "must be a string"}));
+
+class UnavailableStage : public testing::TestWithParam<const char*> {};
+
+TEST_P(UnavailableStage, IsReportedAsUnsupported) {
+    const auto error = parse_error(with_stage(GetParam()));
+
+    EXPECT_EQ(error.code(), Errc::unsupported);
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("not available in"), HasSubstr("version")));
+}
+
+INSTANTIATE_TEST_SUITE_P(Pipeline, UnavailableStage,
+                         testing::Values(R"("timeout": "5s")", R"("after": ["b"])", R"("placement": {})",
+                                         R"("threads": 4)", R"("device": "gpu")", R"("instances": "fill")",
+                                         R"("ordered": true)"));
+
+class UnavailableChannel : public testing::TestWithParam<const char*> {};
+
+TEST_P(UnavailableChannel, IsReportedAsUnsupported) {
+    const auto error = parse_error(with_channel(GetParam()));
+
+    EXPECT_EQ(error.code(), Errc::unsupported);
+    EXPECT_THAT(error.what(), HasSubstr("is not available in version"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Pipeline, UnavailableChannel,
+                         testing::Values(R"("dispatch": "leased")", R"("dispatch": "central")", R"("by": "value")",
+                                         R"("compression": "lz4")", R"("filter": "id > 3")", R"("overflow": "spill")",
+                                         R"("transport": "ucx")", R"("transport": "ofi")"));
+
+TEST(PipelineErrors, AreInvalidInputIfAnyIs) {
+    EXPECT_EQ(parse_error(with_stage(R"("timeout": 1, "bad": 2)")).code(), Errc::invalid_input);
+    EXPECT_EQ(parse_error(with_stage(R"("bad": 2, "timeout": 1)")).code(), Errc::invalid_input);
+    EXPECT_EQ(parse_error(with_stage(R"("after": 2, "timeout": 1)")).code(), Errc::unsupported);
+}
+
+TEST(Names, OfTransportsAreReadBack) {
+    for (const auto kind : {TransportKind::automatic, TransportKind::shm, TransportKind::mpi}) {
+        EXPECT_EQ(transport_kind(name_of(kind)), kind);
+    }
+    EXPECT_EQ(name_of(TransportKind::automatic), "auto");
+    EXPECT_EQ(error_of([] { static_cast<void>(transport_kind("ucx")); }).code(), Errc::unsupported);
+    EXPECT_THAT(error_of([] { static_cast<void>(transport_kind("smh")); }).what(), HasSubstr("did you mean \"shm\"?"));
+}
+
+}  // namespace
+}  // namespace penstock
