@@ -150,6 +150,13 @@ class Run:
         mark = f"{MARK}={self.mark}".encode()
         return [each for each in all_processes() if mark in read_bytes(each.proc / "environ")]
 
+    def is_gone(self):
+        """No process is left, seen twice: one that is just becoming another program has no environment to read."""
+        if self.processes():
+            return False
+        time.sleep(0.02)
+        return not self.processes()
+
     def process(self, label):
         """The process of that instance, as soon as it lives."""
         def find():
@@ -336,7 +343,7 @@ class RunTestCase(unittest.TestCase):
         """The kernel may take that long to clear up behind a process that was killed."""
         try:
             # With the processes go their memory files: nobody else ever opens one.
-            wait_until(lambda: not run.processes(), "the processes of the run are gone", seconds)
+            wait_until(run.is_gone, "the processes of the run are gone", seconds)
         except AssertionError:
             left = [f"{process.label} ({process.pid})" for process in run.processes()]
             run.destroy()
