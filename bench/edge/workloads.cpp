@@ -56,16 +56,14 @@ std::uint32_t edge_window(std::size_t size_bytes, Touch touch) noexcept {
 Rate edge_rate(const EdgeRun& run) {
     Rate rate;
     const auto produce = [&](Party& party) {
-        const std::int64_t start = now_ns();
-        const auto duration = static_cast<std::int64_t>(run.seconds * 1e9);
+        SteadyRate steady{run.seconds};
         std::uint64_t count = 0;
         do {
             for (std::size_t i = 0; i < payloads_between_clock_reads; ++i) party.publish(make(party, run, count++));
             party.reactor().poll();
-        } while (now_ns() - start < duration);
+        } while (!steady.is_over(count));
         party.finish();
-        const double seconds = static_cast<double>(now_ns() - start) * 1e-9;
-        rate.messages_per_s = static_cast<double>(count) / seconds;
+        rate.messages_per_s = steady.per_second();
         rate.gigabytes_per_s = rate.messages_per_s * static_cast<double>(run.size_bytes) * 1e-9;
     };
     const auto consume = [&](Party& party) {

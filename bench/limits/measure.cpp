@@ -213,6 +213,25 @@ std::int64_t now_ns() noexcept {
     return static_cast<std::int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
 }
 
+SteadyRate::SteadyRate(double seconds) noexcept
+    : warm_ns_{now_ns() + static_cast<std::int64_t>(std::min(seconds / 4, 0.5) * 1e9)},
+      end_ns_{warm_ns_ + static_cast<std::int64_t>(seconds * 1e9)} {}
+
+bool SteadyRate::is_over(std::uint64_t count) noexcept {
+    const std::int64_t now = now_ns();
+    if (first_ns_ == 0 && now >= warm_ns_) {
+        first_ns_ = now;
+        first_count_ = count;
+    }
+    last_ns_ = now;
+    last_count_ = count;
+    return now >= end_ns_;
+}
+
+double SteadyRate::per_second() const noexcept {
+    return static_cast<double>(last_count_ - first_count_) / (static_cast<double>(last_ns_ - first_ns_) * 1e-9);
+}
+
 std::size_t window(std::size_t size_bytes, std::size_t most) noexcept {
     constexpr std::size_t total_bytes = std::size_t{64} << 20U;
     return std::bit_floor(std::clamp<std::size_t>(total_bytes / std::max<std::size_t>(size_bytes, 1), 4, most));

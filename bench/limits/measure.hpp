@@ -82,6 +82,26 @@ void pin_to(int cpu);
 /// Monotonic nanoseconds, comparable between the processes of one machine.
 [[nodiscard]] std::int64_t now_ns() noexcept;
 
+/// A rate in the steady state: what comes before a warm-up is over (a quarter of the time, at most 0.5 s) is not
+/// counted, as memory is touched for the first time then.
+class SteadyRate {
+public:
+    /// @param seconds  Of the measurement, which follows the warm-up.
+    explicit SteadyRate(double seconds) noexcept;
+
+    /// @param count  What was done since the beginning. @return true when the time is up.
+    [[nodiscard]] bool is_over(std::uint64_t count) noexcept;
+    [[nodiscard]] double per_second() const noexcept;
+
+private:
+    std::int64_t warm_ns_;
+    std::int64_t end_ns_;
+    std::int64_t first_ns_ = 0;
+    std::int64_t last_ns_ = 0;
+    std::uint64_t first_count_ = 0;
+    std::uint64_t last_count_ = 0;
+};
+
 /// How many payloads may be in flight: 64 MiB of them, which no cache holds, but at least 4 and at most `most`.
 /// A power of two. The bare ring and the peers use it, so that they are compared with like windows.
 [[nodiscard]] std::size_t window(std::size_t size_bytes, std::size_t most = 1024) noexcept;

@@ -4,6 +4,7 @@
 #include <exception>
 #include <filesystem>
 #include <new>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -36,28 +37,28 @@ struct Settings {
     Measured* measured = nullptr;
 };
 
-/// Fills payloads for a fixed time.
+/// Fills payloads for a fixed time after a warm-up.
 class Filler final : public Source {
 public:
     explicit Filler(const Settings& settings) : settings_{settings} {
         if (settings_.pinned) pin_to(spread_cpus().producer.value_or(0));
     }
     bool produce(Output& out) override {
-        if (count_ == 0) start_ns_ = now_ns();
+        if (!steady_) steady_.emplace(settings_.seconds);
         for (int i = 0; i < 16; ++i) {
             auto draft = out.draft<std::byte>(settings_.size_bytes);
             fill(draft.bytes(), count_++);
             out.emit(std::move(draft));
         }
-        const double seconds = static_cast<double>(now_ns() - start_ns_) * 1e-9;
-        settings_.measured->messages_per_s = static_cast<double>(count_) / seconds;
-        return seconds < settings_.seconds;
+        const bool over = steady_->is_over(count_);
+        settings_.measured->messages_per_s = steady_->per_second();
+        return !over;
     }
 
 private:
     const Settings& settings_;
     std::uint64_t count_ = 0;
-    std::int64_t start_ns_ = 0;
+    std::optional<SteadyRate> steady_;
 };
 
 /// Sums payloads; each processor sees some of them, in order.

@@ -20,6 +20,8 @@ namespace {
 
 constexpr std::size_t page_bytes = 4096;
 constexpr std::size_t populate_step = 2U << 20U;
+constexpr std::size_t most_bytes_cooling = 4U << 20U;
+constexpr std::size_t most_blocks_cooling = 4096;
 
 [[nodiscard]] std::string system_text(std::string_view call) {
     return std::string{call} + ": " + std::strerror(errno);  // NOLINT(concurrency-mt-unsafe): one thread owns an arena
@@ -73,7 +75,8 @@ Arena::Arena(std::size_t limit_bytes)
       doorbell_file_{make_memfd("penstock-doorbell", page_bytes)},
       memory_{map_file(file_.get(), round_up(limit_bytes, page_bytes), PROT_READ | PROT_WRITE)},
       doorbell_memory_{map_file(doorbell_file_.get(), page_bytes, PROT_READ | PROT_WRITE)},
-      pool_{round_up(limit_bytes, page_bytes)} {
+      pool_{round_up(limit_bytes, page_bytes)},
+      cooling_{most_blocks_cooling} {
     if (!memory_ || !doorbell_memory_) throw Error{Errc::exhausted, system_text("mmap of an arena")};
     seal(file_.get(), F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE);
     seal(doorbell_file_.get(), F_SEAL_SHRINK | F_SEAL_GROW);
@@ -91,7 +94,11 @@ Arena::Arena(std::size_t limit_bytes)
 }
 
 std::optional<Block> Arena::allocate(std::size_t bytes) {
-    const auto block = pool_.allocate(bytes);
+    auto block = pool_.allocate(bytes);
+    if (!block && !cooling_.empty()) {
+        while (!cooling_.empty()) reuse_oldest();
+        block = pool_.allocate(bytes);
+    }
     if (block) {
         const std::size_t end = block->offset + bytes;
         if (end > populated_) {
@@ -104,6 +111,19 @@ std::optional<Block> Arena::allocate(std::size_t bytes) {
         }
     }
     return block;
+}
+
+void Arena::release(Block block) noexcept {
+    if (cooling_.size() == most_blocks_cooling) reuse_oldest();
+    cooling_.push(block);
+    cooling_bytes_ += pool_.size_bytes(block);
+    while (cooling_bytes_ > std::min(most_bytes_cooling, limit_bytes() / 8)) reuse_oldest();
+}
+
+void Arena::reuse_oldest() noexcept {
+    const Block oldest = cooling_.pop();
+    cooling_bytes_ -= pool_.size_bytes(oldest);
+    pool_.release(oldest);
 }
 
 void Arena::populate(std::size_t up_to) {

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 
+#include "base/fifo.hpp"
 #include "base/unique_handle.hpp"
 #include "memory/block_pool.hpp"
 
@@ -45,8 +46,9 @@ struct ArenaAddress {
 /// The shared memory an instance owns and publishes from: one sealed memfd, written by its owner alone.
 ///
 /// It is reserved at its full size and backed by pages as it is first used, in steps of 2 MiB that are faulted in
-/// before anybody touches them; freed blocks are reused, lowest addresses first. Not thread-safe. The kernel frees it
-/// with the last process that maps it, however those processes end.
+/// before anybody touches them. A released block is reused when 4 MiB or 4096 blocks were released after it, or when
+/// nothing else is free: until then it is in the cache of the core that read it, and writing it would mean to fetch it
+/// from there. Not thread-safe. The kernel frees it with the last process that maps it, however those processes end.
 class Arena {
 public:
     /// @param limit_bytes  Rounded up to whole pages. @throws Error{exhausted} if the kernel has no such memory.
@@ -55,12 +57,12 @@ public:
     [[nodiscard]] const ArenaAddress& address() const noexcept { return address_; }
     [[nodiscard]] std::byte* base() const noexcept { return memory_.get().base; }
     [[nodiscard]] std::size_t limit_bytes() const noexcept { return memory_.get().size_bytes; }
-    [[nodiscard]] std::size_t used_bytes() const noexcept { return pool_.used_bytes(); }
+    [[nodiscard]] std::size_t used_bytes() const noexcept { return pool_.used_bytes() - cooling_bytes_; }
 
     /// Aligned to 64 bytes. Nothing when it is full; ask again when blocks were released.
     /// @throws Error{exhausted} if the machine has no memory left to back it.
     [[nodiscard]] std::optional<Block> allocate(std::size_t bytes);
-    void release(Block block) noexcept { pool_.release(block); }
+    void release(Block block) noexcept;
     [[nodiscard]] std::byte* at(std::uint64_t offset) const noexcept { return base() + offset; }
 
     /// The word other processes ring to wake this one; see `Doorbell`.
@@ -68,12 +70,15 @@ public:
 
 private:
     void populate(std::size_t up_to);
+    void reuse_oldest() noexcept;
 
     File file_;
     File doorbell_file_;
     MappedMemory memory_;
     MappedMemory doorbell_memory_;
     BlockPool pool_;
+    Fifo<Block> cooling_;  // released, but not to be reused yet
+    std::size_t cooling_bytes_ = 0;
     std::size_t populated_ = 0;
     ArenaAddress address_;
 };

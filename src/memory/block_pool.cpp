@@ -7,7 +7,7 @@ namespace penstock {
 
 BlockPool::BlockPool(std::size_t size_bytes) : size_{size_bytes / granule * granule} {
     for (auto& heads : heads_) heads.fill(none);
-    chunks_.reserve(1024);
+    chunks_.reserve(16384);
     if (size_ == 0) return;
     const std::uint32_t id = new_chunk();
     chunks_[id].bytes = size_;

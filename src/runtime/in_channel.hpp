@@ -4,8 +4,8 @@
 #include <optional>
 #include <vector>
 
+#include "base/fifo.hpp"
 #include "runtime/drafts.hpp"
-#include "runtime/fifo.hpp"
 #include "runtime/out_channel.hpp"
 #include "runtime/reactor.hpp"
 #include "runtime/return_stack.hpp"

@@ -121,6 +121,7 @@ void Instance::run_source(Source& source) {
     while (!stopping_) {
         status_.set_activity(Activity::operating, 0);
         if (!source.produce(*this)) break;
+        reactor_.flush();
         if (ticks() - last_breath_ > short_while) breathe();
     }
 }
@@ -164,6 +165,7 @@ void Instance::consume(PayloadBody* body) {
             (*sink)->consume(payload);
         } else {
             std::get<std::unique_ptr<Processor>>(operator_)->process(payload, *this);
+            reactor_.flush();
         }
         current_ = nullptr;
     }

@@ -6,8 +6,8 @@
 
 #include <penstock/plan.hpp>
 
+#include "base/fifo.hpp"
 #include "runtime/credits.hpp"
-#include "runtime/fifo.hpp"
 #include "runtime/reactor.hpp"
 
 namespace penstock {

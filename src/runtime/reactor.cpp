@@ -1,6 +1,7 @@
 #include "runtime/reactor.hpp"
 
 #include <algorithm>
+#include <thread>
 
 namespace penstock {
 namespace {
@@ -42,6 +43,7 @@ bool Reactor::poll() {
     if (count == 0) return false;
     empty_polls_ = 0;
     keep_house();
+    flush();
     return true;
 }
 
@@ -72,15 +74,19 @@ void Reactor::idle(std::chrono::nanoseconds at_most) {
         keep_house();
         flush();
     }
-    const bool may_spin = options_.idle == Idle::spin || (options_.idle == Idle::adaptive && options_.cores_to_spare);
-    if (may_spin) {
-        if (options_.idle == Idle::spin) {
-            empty_polls_ = 1;
+    if (options_.idle == Idle::spin) {
+        empty_polls_ = 1;
+        return pause_cpu();
+    }
+    if (options_.idle == Idle::adaptive) {
+        if (empty_polls_++ == 0) idle_since_ = SteadyClock::now();
+        // A core of one's own is kept busy for a while; a shared one is left to the others. Going to sleep and being
+        // woken costs more than either.
+        if (!options_.cores_to_spare) {
+            if (SteadyClock::now() - idle_since_ < spin_time) return std::this_thread::yield();
+        } else if (empty_polls_ % polls_between_clock_reads != 0 || SteadyClock::now() - idle_since_ < spin_time) {
             return pause_cpu();
         }
-        if (empty_polls_++ == 0) idle_since_ = SteadyClock::now();
-        if (empty_polls_ % polls_between_clock_reads != 0 || SteadyClock::now() - idle_since_ < spin_time)
-            return pause_cpu();
     }
     empty_polls_ = 1;
     flush();

@@ -69,9 +69,9 @@ public:
     /// Room for one frame to that peer, 8-byte aligned. Empty when the outbox is full: poll, then ask again.
     /// REQUIRES: connected, bytes <= max_frame_bytes, no other reservation open.
     [[nodiscard]] virtual std::span<std::byte> reserve(Rank peer, std::size_t bytes) = 0;
-    /// Sends the reserved frame.
+    /// Sends the reserved frame, or holds it back to send it with the next ones.
     virtual void commit(Rank peer) = 0;
-    /// Sends what was held back to coalesce it. Called before the caller goes to compute or to sleep.
+    /// Sends what was held back. Called before the caller goes to compute or to sleep.
     virtual void flush() = 0;
     /// True when every committed frame has left this process's memory or been read by its peer.
     [[nodiscard]] virtual bool drained() const = 0;

@@ -193,6 +193,18 @@ TYPED_TEST(TransportTest, KeepsTheOrderOfAPeersFramesOfAllSizes) {
     EXPECT_TRUE(all_equal) << "at frame " << received;
 }
 
+TYPED_TEST(TransportTest, AFlushSendsTheRestOfABurst) {
+    this->connect_all();
+    for (const std::uint32_t frames : {1U, 5U, 17U, 100U}) {
+        std::uint32_t sent = 0;
+        while (sent < frames && this->try_send(this->next, pattern(100, sent))) ++sent;
+        ASSERT_EQ(sent, frames);
+        this->transport->flush();
+        EXPECT_TRUE(this->poll_until([&] { return this->recorder.count(this->previous) >= frames; }));
+        for (std::uint32_t i = 0; i < frames; ++i) EXPECT_EQ(this->recorder.take(this->previous), pattern(100, i));
+    }
+}
+
 TYPED_TEST(TransportTest, TheLongestFrameArrives) {
     const std::size_t longest = this->transport->capabilities().max_frame_bytes;
     this->connect_all();

@@ -186,6 +186,7 @@ private:
 
     void turn_of_all_but(Rank waiting) {
         if (SteadyClock::now() > deadline_) throw std::runtime_error{"the world stands still"};
+        for (Endpoint& endpoint : endpoints_) endpoint.reactor.flush();
         for (Rank rank = 0; rank < endpoints_.size(); ++rank) {
             Turn& turn = turns_[rank];
             if (rank == waiting || turn.taken) continue;

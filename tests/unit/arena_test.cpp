@@ -120,6 +120,43 @@ TEST(Arena, IsFullUntilABlockIsReleased) {
     EXPECT_TRUE(arena.allocate(900'000));
 }
 
+TEST(Arena, ReusesABlockWhenMuchWasReleasedAfterIt) {
+    Arena arena{64 * mib};
+    const auto reuses = [&](std::uint64_t offset) {
+        const auto block = arena.allocate(mib);
+        const bool same = block->offset == offset;
+        arena.release(*block);
+        return same;
+    };
+    const std::size_t used = arena.used_bytes();
+    const auto first = arena.allocate(mib);
+    arena.release(*first);
+
+    EXPECT_EQ(arena.used_bytes(), used);
+    for (int after = 0; after < 4; ++after) EXPECT_FALSE(reuses(first->offset)) << after;
+    EXPECT_TRUE(reuses(first->offset));
+}
+
+TEST(Arena, ReusesASmallBlockWhenManyWereReleasedAfterIt) {
+    Arena arena{64 * mib};
+    const auto first = arena.allocate(64);
+    arena.release(*first);
+
+    for (int after = 0; after < 4096; ++after) {
+        const auto block = arena.allocate(64);
+        EXPECT_NE(block->offset, first->offset) << after;
+        arena.release(*block);
+    }
+    EXPECT_EQ(arena.allocate(64)->offset, first->offset);
+}
+
+TEST(Arena, ReusesEverythingBeforeItIsFull) {
+    Arena arena{8 * mib};
+    for (int i = 0; i < 100; ++i) arena.release(*arena.allocate(64U << 10U));
+
+    EXPECT_TRUE(arena.allocate(8 * mib - 4096));
+}
+
 TEST(Arena, RefusesBlocksLargerThanItself) {
     Arena arena{mib};
 

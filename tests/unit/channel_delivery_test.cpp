@@ -219,6 +219,7 @@ TEST(Blobs, ArriveWholeWhateverTheirSize) {
     for (const std::size_t bytes : {0U, 1U, 7U, 8U, 255U, 256U, 257U, 4096U, 100'000U, 3'000'000U}) {
         value = 0x0101010101010101U * (bytes % 200 + 1);
         net.senders[0].publish(value, bytes);
+        net.world[0].reactor.flush();
         net.world[1].reactor.poll();
         const Payload payload = net.receivers[0].take();
         ASSERT_TRUE(payload);

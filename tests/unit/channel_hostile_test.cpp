@@ -44,6 +44,7 @@ protected:
     /// What the sender says to that frame.
     [[nodiscard]] std::string answer_to(std::span<const std::byte> bytes) {
         send_raw(world[1], 0, bytes);
+        world[1].reactor.flush();
         const Error error = error_of([&] { world[0].reactor.poll(); });
         EXPECT_EQ(error.code(), Errc::disconnected);
         return error.what();
@@ -52,6 +53,7 @@ protected:
     [[nodiscard]] std::string answer_to(const End& end) { return answer_to(bytes_of(end)); }
     void accept(const Returns& returns) {
         send_raw(world[1], 0, bytes_of(returns));
+        world[1].reactor.flush();
         world[0].reactor.poll();
     }
 
@@ -203,10 +205,12 @@ protected:
 
     void accept(const std::vector<std::byte>& frame) {
         send_raw(world[0], 1, frame);
+        world[0].reactor.flush();
         world[1].reactor.poll();
     }
     [[nodiscard]] std::string answer_to(const std::vector<std::byte>& frame) {
         send_raw(world[0], 1, frame);
+        world[0].reactor.flush();
         const Error error = error_of([&] { world[1].reactor.poll(); });
         EXPECT_EQ(error.code(), Errc::disconnected) << error.what();
         return error.what();

@@ -53,10 +53,9 @@ public:
         return {data_ + start + frame_head_bytes, bytes};
     }
 
-    void commit() noexcept {
-        tail_ += reserved_;
-        head_->tail.store(tail_, std::memory_order_release);
-    }
+    /// Completes the reserved frame; the reader sees it when it is published.
+    void commit() noexcept { tail_ += reserved_; }
+    void publish() noexcept { head_->tail.store(tail_, std::memory_order_release); }
 
     /// After a refused reservation: the reader has read since.
     [[nodiscard]] bool has_new_room() const noexcept { return consumed_->load(std::memory_order_acquire) != seen_; }

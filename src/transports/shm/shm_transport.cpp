@@ -2,7 +2,9 @@
 
 #include <cstring>
 #include <new>
+#include <utility>
 
+#include "base/clock.hpp"
 #include "transports/shm/ring.hpp"
 
 namespace penstock {
@@ -11,6 +13,11 @@ namespace {
 constexpr std::size_t ring_bytes = 256U << 10U;
 constexpr std::size_t largest_frame = ring_bytes / 2 - shm::frame_head_bytes;
 constexpr std::size_t frames_per_poll = 256;
+
+// After a flush the first frames are published one by one, those that follow at once in lots: a reader that keeps up
+// takes the line with the ring's tail away from the writer each time it is written.
+constexpr std::uint32_t published_singly = 4;
+constexpr std::uint32_t published_together = 16;
 
 /// What a process says about itself when the run starts.
 struct Announcement {
@@ -40,6 +47,7 @@ struct ShmTransport::Peer {
     Block outbox_block{};
     shm::RingWriter outbox;
     shm::RingReader inbox;
+    std::uint32_t held = 0;  // frames committed, but not published
     bool connected = false;
     bool refused = false;  // the last reservation; what the reader frees since then ends a wait
     bool open = false;
@@ -121,7 +129,30 @@ std::span<std::byte> ShmTransport::reserve(Rank rank, std::size_t bytes) {
 void ShmTransport::commit(Rank rank) {
     Peer& peer = *peers_[rank];
     peer.outbox.commit();
+    if (++burst_ <= published_singly || !hold_back(peer)) publish(peer);
+}
+
+/// @return false when it is time to publish.
+bool ShmTransport::hold_back(Peer& peer) {
+    const std::uint64_t now = ticks();
+    const bool at_once = now - std::exchange(last_commit_, now) < moment;
+    if (!at_once || ++peer.held == published_together) return false;
+    holding_ = true;
+    return true;
+}
+
+inline void ShmTransport::publish(Peer& peer) {
+    peer.outbox.publish();
+    peer.held = 0;
     peer.doorbell->ring(sleepers_fence_);
+}
+
+void ShmTransport::flush() {
+    burst_ = 0;
+    if (!std::exchange(holding_, false)) return;
+    for (Peer* peer : connected_) {
+        if (peer->held != 0) publish(*peer);
+    }
 }
 
 bool ShmTransport::drained() const {

@@ -30,7 +30,7 @@ public:
     void connect(Rank peer) override;
     [[nodiscard]] std::span<std::byte> reserve(Rank peer, std::size_t bytes) override;
     void commit(Rank peer) override;
-    void flush() override {}
+    void flush() override;
     [[nodiscard]] bool drained() const override;
     void forget(Rank peer) override;
     std::size_t poll(TransportEvents& events) override;
@@ -48,6 +48,8 @@ private:
     };
 
     void open_inbox(Peer& peer);
+    [[nodiscard]] bool hold_back(Peer& peer);
+    void publish(Peer& peer);
     std::size_t poll_peer(Peer& peer, TransportEvents& events);
     [[nodiscard]] bool something_waits();
 
@@ -60,6 +62,9 @@ private:
     std::vector<std::unique_ptr<Peer>> peers_;  // by rank; null where not reachable
     std::vector<std::string> reasons_;
     std::vector<Peer*> connected_;
+    std::uint32_t burst_ = 0;        // frames since the last flush
+    std::uint64_t last_commit_ = 0;  // in ticks
+    bool holding_ = false;           // frames back
     std::vector<Fetched> fetched_;
     std::atomic<bool> woken_{false};
 };
