@@ -16,16 +16,25 @@ namespace penstock {
 
 inline constexpr std::size_t mask_bytes = 64;
 
+/// Bit i is set where byte i of the 64 is one of the letters.
+template <class... Letters>
+[[nodiscard]] std::uint64_t portable_mask_of(const char* block, Letters... letters) noexcept {
+    std::uint64_t mask = 0;
+    for (std::size_t i = 0; i < mask_bytes; ++i)
+        mask |= static_cast<std::uint64_t>((... || (block[i] == letters))) << i;
+    return mask;
+}
+
 #if defined(__SSE2__)
 
-/// Bit i is set where byte i of the 64 is a comma or a line end.
-[[nodiscard]] inline std::uint64_t delimiter_mask(const char* block) noexcept {
-    const __m128i comma = _mm_set1_epi8(',');
-    const __m128i newline = _mm_set1_epi8('\n');
+/// The same.
+template <class... Letters>
+[[nodiscard]] std::uint64_t mask_of(const char* block, Letters... letters) noexcept {
     std::uint64_t mask = 0;
     for (std::size_t part = 0; part < mask_bytes; part += sizeof(__m128i)) {
         const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(block + part));
-        const __m128i found = _mm_or_si128(_mm_cmpeq_epi8(bytes, comma), _mm_cmpeq_epi8(bytes, newline));
+        __m128i found = _mm_setzero_si128();
+        ((found = _mm_or_si128(found, _mm_cmpeq_epi8(bytes, _mm_set1_epi8(letters)))), ...);
         mask |= static_cast<std::uint64_t>(static_cast<unsigned>(_mm_movemask_epi8(found))) << part;
     }
     return mask;
@@ -33,15 +42,17 @@ inline constexpr std::size_t mask_bytes = 64;
 
 #else
 
-[[nodiscard]] inline std::uint64_t delimiter_mask(const char* block) noexcept {
-    std::uint64_t mask = 0;
-    for (std::size_t i = 0; i < mask_bytes; ++i) {
-        mask |= static_cast<std::uint64_t>(block[i] == ',' || block[i] == '\n') << i;
-    }
-    return mask;
+template <class... Letters>
+[[nodiscard]] std::uint64_t mask_of(const char* block, Letters... letters) noexcept {
+    return portable_mask_of(block, letters...);
 }
 
 #endif
+
+/// Bit i is set where byte i of the 64 is a comma or a line end.
+[[nodiscard]] inline std::uint64_t delimiter_mask(const char* block) noexcept {
+    return mask_of(block, ',', '\n');
+}
 
 /// Lines of a text; one at least.
 [[nodiscard]] inline std::size_t count_lines(std::string_view text) noexcept {
