@@ -54,6 +54,15 @@ private:
     virtual void forward(const Payload& payload, std::string_view channel) = 0;
 };
 
+/// What has become of the payloads that one instance emitted, over all its channels and their receivers.
+struct OutputTotals {
+    std::uint64_t published = 0;  ///< Handed to a channel, once per receiver that was to get it.
+    std::uint64_t settled = 0;    ///< Done with by their receivers.
+    std::uint64_t dropped = 0;    ///< By the overflow policy.
+    /// On their way or in a queue.
+    [[nodiscard]] std::uint64_t pending() const noexcept { return published - settled - dropped; }
+};
+
 /// What an operator instance may know about where it runs. Lives as long as the operator.
 class StageContext {
 public:
@@ -69,6 +78,8 @@ public:
     /// @throws Error{invalid_input} for an empty name or one that climbs out with "..".
     [[nodiscard]] virtual std::string result_path(std::string_view name) const = 0;
     [[nodiscard]] virtual Logger& log() noexcept = 0;
+
+    [[nodiscard]] virtual OutputTotals output_totals() const noexcept = 0;
 
     /// Adds to a counter of this instance that the statistics and the final report show ("records", "malformed").
     /// At most 8 names per instance. Cheap: one relaxed store.

@@ -1,6 +1,6 @@
-# The optional dependencies: MPI, Kokkos and cpp-httplib.
+# The optional dependencies: MPI, Kokkos, cpp-httplib and HDF5.
 #
-# Sets PENSTOCK_HAS_MPI, PENSTOCK_HAS_KOKKOS and PENSTOCK_HAS_HTTP, and prints what is built in and why something is
+# Sets PENSTOCK_HAS_MPI, _KOKKOS, _HTTP and _HDF5, and prints what is built in and why something is
 # left out. penstock_use_dependencies(<target>) then gives a target the same names as private compile definitions, and
 # what it needs to compile and link.
 
@@ -66,8 +66,23 @@ if(PENSTOCK_HTTP)
 endif()
 penstock_decide(HTTP penstock_found "${penstock_reason}")
 
+# HDF5, the C library. Debian has several builds side by side, each with a pkg-config file of its own.
+set(penstock_reason "no HDF5 found; install libhdf5-dev")
+set(penstock_found OFF)
+if(PENSTOCK_HDF5)
+    find_package(PkgConfig QUIET)
+    if(PkgConfig_FOUND)
+        pkg_search_module(hdf5 QUIET IMPORTED_TARGET hdf5-serial hdf5 hdf5-openmpi)
+    endif()
+    if(TARGET PkgConfig::hdf5)
+        set(penstock_found ON)
+        set(penstock_reason "HDF5 ${hdf5_VERSION}")
+    endif()
+endif()
+penstock_decide(HDF5 penstock_found "${penstock_reason}")
+
 function(penstock_use_dependencies target)
-    foreach(name IN ITEMS MPI KOKKOS HTTP)
+    foreach(name IN ITEMS MPI KOKKOS HTTP HDF5)
         if(PENSTOCK_HAS_${name})
             target_compile_definitions(${target} PRIVATE PENSTOCK_HAS_${name}=1)
         endif()
@@ -86,10 +101,13 @@ function(penstock_use_dependencies target)
     if(PENSTOCK_HAS_HTTP)
         target_link_libraries(${target} PRIVATE httplib::httplib)
     endif()
+    if(PENSTOCK_HAS_HDF5)
+        target_link_libraries(${target} PRIVATE PkgConfig::hdf5)
+    endif()
 endfunction()
 
 message(STATUS "Penstock ${PROJECT_VERSION}, ${CMAKE_BUILD_TYPE}, ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
-foreach(name IN ITEMS MPI KOKKOS HTTP)
+foreach(name IN ITEMS MPI KOKKOS HTTP HDF5)
     if(PENSTOCK_HAS_${name})
         message(STATUS "  ${name}: yes, ${PENSTOCK_${name}_REASON}")
     else()

@@ -11,6 +11,10 @@ Registry Registry::with_builtins() {
     add_pattern(registry);
     add_records(registry);
     add_scale_records(registry);
+#if defined(PENSTOCK_HAS_HDF5)
+    add_telemetry_collector(registry);
+#endif
+    add_telemetry_streamer(registry);
     add_vector(registry);
     return registry;
 }

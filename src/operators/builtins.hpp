@@ -13,5 +13,7 @@ void add_pattern(Registry& registry);
 void add_records(Registry& registry);
 void add_scale_records(Registry& registry);
 void add_vector(Registry& registry);
+void add_telemetry_collector(Registry& registry);  // needs HDF5
+void add_telemetry_streamer(Registry& registry);
 
 }  // namespace penstock

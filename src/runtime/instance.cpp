@@ -348,6 +348,17 @@ std::string Instance::result_path(std::string_view name) const {
     return result_path_in(setup_.results_dir, name, planned_.instances > 1 ? place_.instance : -1);
 }
 
+OutputTotals Instance::output_totals() const noexcept {
+    OutputTotals totals;
+    for (std::size_t i = 0; i < outputs_.size(); ++i) {
+        const ChannelStatus& channel = status_.channel(inputs_.size() + i);
+        totals.published += channel.published;
+        totals.settled += channel.settled;
+        totals.dropped += channel.dropped;
+    }
+    return totals;
+}
+
 void Instance::count(std::string_view name, std::uint64_t by) {
     if (!status_.count(name, by)) {
         throw Error{Errc::invalid_input, "an operator has at most 8 counters; no room for '" + std::string{name} + "'"};

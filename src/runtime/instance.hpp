@@ -54,6 +54,7 @@ private:
     int downstream_instances() const noexcept override;
     std::string result_path(std::string_view name) const override;
     Logger& log() noexcept override { return setup_.log; }
+    OutputTotals output_totals() const noexcept override;
     void count(std::string_view name, std::uint64_t by) override;
     bool wait_until(SteadyClock::time_point then) override;
 

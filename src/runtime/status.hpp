@@ -86,7 +86,7 @@ public:
     }
     void set_payload(std::uint64_t sequence) noexcept { publish(head_->payload, sequence); }
     void add_idle(std::uint64_t nanoseconds) noexcept { add(head_->idle_ns, nanoseconds); }
-    [[nodiscard]] ChannelStatus& channel(std::size_t index) noexcept { return channels_[index]; }
+    [[nodiscard]] ChannelStatus& channel(std::size_t index) const noexcept { return channels_[index]; }
     [[nodiscard]] Activity activity() const noexcept { return static_cast<Activity>(head_->activity); }
 
     /// @return false when all names are taken.

@@ -42,7 +42,7 @@ CONFINED = {
     "ucs/": ["transports/ucx/*"],
     "uct/": ["transports/ucx/*"],
     "rdma/": ["transports/ofi/*"],
-    "hdf5.h": ["operators/hdf5*"],
+    "hdf5.h": ["operators/hdf5*", "operators/telemetry/hdf5_*"],
     "nlohmann/": ["spec/*", "http/*.cpp", "plan/*.cpp", "cli/*", "launch/*.cpp", "runtime/*.cpp", "base/log.cpp"],
     "Kokkos": ["kernels/*.cpp"],
     "cuda": ["kernels/*", "memory/cuda*"],

@@ -98,6 +98,7 @@ public:
         return name.starts_with('/') ? std::string{name} : results + "/" + std::string{name};
     }
     [[nodiscard]] Logger& log() noexcept override { return logger; }
+    [[nodiscard]] OutputTotals output_totals() const noexcept override { return totals; }
     void count(std::string_view name, std::uint64_t by) override { counters[std::string{name}] += by; }
     bool wait_until(std::chrono::steady_clock::time_point then) override {
         waits.push_back(then);
@@ -109,6 +110,7 @@ public:
     int downstream = 1;
     bool stopping = false;
     std::string results = ".";
+    OutputTotals totals;
     FakeLogger logger;
     std::map<std::string, std::uint64_t> counters;
     std::vector<std::chrono::steady_clock::time_point> waits;
