@@ -33,6 +33,10 @@ public:
     using Map = std::map<std::string, ParamValue, std::less<>>;
 
     void set(std::string name, ParamValue value) { values_.insert_or_assign(std::move(name), std::move(value)); }
+    /// Does nothing if it is not there.
+    void remove(std::string_view name) {
+        if (const auto found = values_.find(name); found != values_.end()) values_.erase(found);
+    }
     [[nodiscard]] bool has(std::string_view name) const { return values_.find(name) != values_.end(); }
     [[nodiscard]] const ParamValue* find(std::string_view name) const;
 

@@ -51,7 +51,11 @@ public:
           stagger_{duration_param(params, "stagger")},
           pacer_{context, interval_} {
         for (const ParamValue& metric : params.get<ParamValue::List>("metrics")) {
-            metrics_.emplace(metric.text(), true);
+            const auto* name = std::get_if<std::string>(&metric.value);
+            if (name == nullptr) {
+                throw Error{Errc::invalid_input, "parameter 'metrics' lists names; " + metric.text() + " is none"};
+            }
+            metrics_.emplace(*name, true);
         }
         if (name_.empty()) name_ = context.stage();
         if (context.instances() > 1) name_ += fmt::format("-{}", context.instance());
