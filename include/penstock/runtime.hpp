@@ -25,6 +25,15 @@ enum class Idle : std::uint8_t {
     block,     ///< Blocks at once.
 };
 
+struct RunResult {
+    int exit_code = 0;       ///< 0, or by kind of failure (`penstock run --help`).
+    std::string error = {};  ///< Empty when all went well.
+    std::string run_dir = {};
+    std::string report = {};   ///< The final statistics as JSON (also `stats.json` in the run directory).
+    std::string summary = {};  ///< The same as a table for people.
+    bool coordinator = true;   ///< False in processes that only ran an instance under MPI.
+};
+
 struct RunOptions {
     Launch launch = Launch::automatic;
     TransportKind transport = TransportKind::automatic;  ///< Forces one transport for every pair.
@@ -38,15 +47,9 @@ struct RunOptions {
     /// Gets the text of status.json about twice a second and at every change of state; in the coordinator's process
     /// only, on the thread that runs the pipeline. What it throws fails the run.
     std::function<void(std::string_view status)> on_status = {};
-};
-
-struct RunResult {
-    int exit_code = 0;       ///< 0, or by kind of failure (`penstock run --help`).
-    std::string error = {};  ///< Empty when all went well.
-    std::string run_dir = {};
-    std::string report = {};   ///< The final statistics as JSON (also `stats.json` in the run directory).
-    std::string summary = {};  ///< The same as a table for people.
-    bool coordinator = true;   ///< False in processes that only ran an instance under MPI.
+    /// Under MPI: called in the coordinator's process when the job is about to be aborted, after which `run` does not
+    /// return. A rank that is gone or stuck leaves no other way.
+    std::function<void(const RunResult& result)> on_abort = {};
 };
 
 /// A program that runs pipelines: owns the registry and knows how the process was started.

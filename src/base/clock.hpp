@@ -28,15 +28,12 @@ using SteadyClock = std::chrono::steady_clock;
 #endif
 }
 
-/// About a microsecond and some tens of microseconds in ticks, whatever the processor's exact rate.
-#if defined(__x86_64__)  // 2 to 5 GHz
-inline constexpr std::uint64_t moment = 3'000;
-inline constexpr std::uint64_t short_while = 100'000;
-#elif defined(__aarch64__)  // 25 MHz to 1 GHz
-inline constexpr std::uint64_t moment = 150;
-inline constexpr std::uint64_t short_while = 5'000;
+/// Some tens of microseconds in ticks, whatever the processor's exact rate.
+#if defined(__x86_64__)
+inline constexpr std::uint64_t short_while = 100'000;  // 2 to 5 GHz
+#elif defined(__aarch64__)
+inline constexpr std::uint64_t short_while = 5'000;  // 25 MHz to 1 GHz
 #else
-inline constexpr std::uint64_t moment = 1'000;
 inline constexpr std::uint64_t short_while = 50'000;
 #endif
 

@@ -19,6 +19,7 @@
 
 #include "base/clock.hpp"
 #include "base/quote.hpp"
+#include "base/system_error.hpp"
 #include "base/unique_handle.hpp"
 
 namespace penstock {
@@ -83,8 +84,11 @@ public:
         constexpr mode_t owner_only = 0600;
         file_ = Fd{open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, owner_only)};
         if (!file_) {
-            throw Error{Errc::invalid_input, "cannot open the log file " + path_in_quotes(path_) + ": " +
-                                                 std::strerror(errno) + "; choose a directory that can be written to"};
+            const int why = errno;
+            const bool lacking = errc_of(why) == Errc::exhausted;
+            throw Error{errc_of(why), "cannot open the log file " + path_in_quotes(path_) + ": " + std::strerror(why) +
+                                          "; " +
+                                          (lacking ? remedy_of(why) : "choose a directory that can be written to")};
         }
     }
 

@@ -38,6 +38,8 @@ int main(int argc, char** argv) {
     occupy_closed_streams();
     // `penstock run --json | head -1` must not end the run.
     std::signal(SIGPIPE, SIG_IGN);
+    // `ulimit -f` is an error of the call that writes, with a message of its own.
+    std::signal(SIGXFSZ, SIG_IGN);
     std::ostringstream out;
     const int code = penstock::cli::run_program(argc, argv, out, std::cerr);
     const int error = write_standard_output(out.str());

@@ -1,7 +1,9 @@
 #include <cstdint>
 #include <cstdlib>
+#include <iostream>
 #include <memory>
 #include <ostream>
+#include <sstream>
 #include <string_view>
 
 #include <penstock/error.hpp>
@@ -75,6 +77,12 @@ int run(const Program& program, RunArguments& arguments) {
                 view->update(status);
             };
         }
+        options.on_abort = [&](const RunResult& result) {
+            std::ostringstream text;
+            Program last{.out = text, .err = program.err, .json = program.json};
+            finish(last, arguments, result);
+            std::cout << text.str() << std::flush;
+        };
         Runtime runtime{options};
         return finish(program, arguments, runtime.try_run(spec));
     } catch (const Error& error) {

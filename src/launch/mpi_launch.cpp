@@ -120,12 +120,11 @@ RunResult run_mpi(const Plan& plan, const Registry& registry, const RunOptions& 
     }
     const RunSnapshot snapshot = run_coordinator(run, world, watch);
     // Ranks that are gone or stuck in their operator would never come to the orderly end of an MPI job.
-    if (snapshot.aborted) world.abort(snapshot.exit_code);
-    return {.exit_code = snapshot.exit_code,
-            .error = snapshot.error,
-            .run_dir = directory.path(),
-            .report = snapshot_json(plan, snapshot, directory.path()),
-            .summary = snapshot_table(plan, snapshot)};
+    if (snapshot.aborted) {
+        if (options.on_abort) options.on_abort(result_of(run, snapshot));
+        world.abort(snapshot.exit_code);
+    }
+    return result_of(run, snapshot);
 }
 
 }  // namespace penstock

@@ -40,6 +40,67 @@ constexpr std::uint64_t arena_bytes_per_rank = 264U << 10U;
                         .terminal = isatty(STDERR_FILENO) != 0});
 }
 
+/// Lets a process that cannot start say so to all others, which wait for it in an exchange.
+class StartUp final : public Bootstrap {
+public:
+    StartUp(Bootstrap& inner, const Plan& plan) noexcept : inner_{inner}, plan_{plan} {}
+    [[nodiscard]] Rank rank() const noexcept override { return inner_.rank(); }
+    [[nodiscard]] Rank size() const noexcept override { return inner_.size(); }
+
+    /// @throws Error as the first rank that cannot start has it.
+    [[nodiscard]] std::vector<std::string> allgather(const std::string& mine) override {
+        std::vector<std::string> all = exchange(going + mine);
+        for (Rank rank = 0; rank < all.size(); ++rank) {
+            if (all[rank].starts_with(going)) {
+                all[rank].erase(0, 1);
+                continue;
+            }
+            is_over_ = true;
+            const std::size_t end = all[rank].find(' ');
+            const auto code = static_cast<Errc>(std::atoi(all[rank].substr(1, end).c_str()));
+            throw Error{code,
+                        plan_.label(rank) + " cannot start: " + all[rank].substr(std::min(end + 1, all[rank].size()))};
+        }
+        return all;
+    }
+
+    /// The last exchange: from here on there are other ways to say what went wrong.
+    void end() { static_cast<void>(allgather({})); }
+
+    /// Does nothing if all know already, or cannot be told.
+    void fail(const Error& error) noexcept {
+        if (is_over_) return;
+        try {
+            static_cast<void>(exchange("-" + std::to_string(static_cast<int>(error.code())) + " " + message_of(error)));
+        } catch (const std::exception&) {
+            is_over_ = true;
+        }
+    }
+
+private:
+    static constexpr const char* going = "+";
+
+    [[nodiscard]] std::vector<std::string> exchange(const std::string& mine) {
+        try {
+            return inner_.allgather(mine);
+        } catch (...) {
+            is_over_ = true;
+            throw;
+        }
+    }
+    /// Without the name of its code, which it gets again.
+    [[nodiscard]] static std::string message_of(const Error& error) {
+        std::string_view text = error.what();
+        const std::string name = std::string{name_of(error.code())} + ": ";
+        if (text.starts_with(name)) text.remove_prefix(name.size());
+        return std::string{text};
+    }
+
+    Bootstrap& inner_;
+    const Plan& plan_;
+    bool is_over_ = false;
+};
+
 /// What both kinds of process need before their roles part.
 struct Process {
     Process(const RunContext& run, Bootstrap& bootstrap)
@@ -103,12 +164,14 @@ RunSnapshot run_coordinator(const RunContext& run, Bootstrap& bootstrap, Supervi
     StatusFiles files{run, *log};
     ProgressView progress{run.plan, run.options.progress};
     RunSnapshot last;
+    StartUp start_up{bootstrap, run.plan};
     auto on_status = run.options.on_status;
+    bool has_started = false;
     try {
         log->info("Run directory: " + run.directory.path());
         log->info("Launched by: " + run.launched_by);
         run.directory.replace("plan.json", plan_json(run.plan));
-        Process process{run, bootstrap};
+        Process process{run, start_up};
         run.directory.write_peers(run.plan, process.hosts, transport_names(run, process, *log));
         Coordinator coordinator{{.plan = run.plan,
                                  .reactor = process.reactor,
@@ -124,8 +187,11 @@ RunSnapshot run_coordinator(const RunContext& run, Bootstrap& bootstrap, Supervi
                                      }
                                      progress.show(snapshot);
                                  }}};
+        start_up.end();
+        has_started = true;
         last = coordinator.run();
     } catch (const Error& error) {
+        if (!has_started) start_up.fail(error);
         last.state = RunState::failed;
         last.exit_code = exit_code(error.code());
         last.error = error.what();
@@ -141,14 +207,24 @@ RunSnapshot run_coordinator(const RunContext& run, Bootstrap& bootstrap, Supervi
     return last;
 }
 
+RunResult result_of(const RunContext& run, const RunSnapshot& snapshot) {
+    return {.exit_code = snapshot.exit_code,
+            .error = snapshot.error,
+            .run_dir = run.directory.path(),
+            .report = snapshot_json(run.plan, snapshot, run.directory.path()),
+            .summary = snapshot_table(run.plan, snapshot)};
+}
+
 int run_instance(const RunContext& run, Bootstrap& bootstrap) {
     const Rank rank = bootstrap.rank();
     const auto log = logger_for(run, run.plan.label(rank));
+    StartUp start_up{bootstrap, run.plan};
+    bool has_started = false;
     try {
         for (const auto& entry : run.plan.stages[run.plan.place(rank).stage].env) {
             setenv(entry.first.c_str(), entry.second.c_str(), 1);
         }
-        Process process{run, bootstrap};
+        Process process{run, start_up};
         Instance instance{{.plan = run.plan,
                            .registry = run.registry,
                            .rank = rank,
@@ -156,8 +232,11 @@ int run_instance(const RunContext& run, Bootstrap& bootstrap) {
                            .reactor = process.reactor,
                            .log = *log,
                            .results_dir = run.directory.results()}};
+        start_up.end();
+        has_started = true;
         return instance.run();
     } catch (const Error& error) {
+        if (!has_started) start_up.fail(error);
         log->error(error.what());
         return exit_code(error.code());
     } catch (const Interrupted&) {

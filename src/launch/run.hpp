@@ -24,6 +24,8 @@ struct RunContext {
 /// Runs rank 0 on the calling thread. Collective with `run_instance` of all other ranks.
 [[nodiscard]] RunSnapshot run_coordinator(const RunContext& run, Bootstrap& bootstrap, Supervisor& supervisor);
 
+[[nodiscard]] RunResult result_of(const RunContext& run, const RunSnapshot& snapshot);
+
 /// Runs one instance on the calling thread. @return its exit code.
 [[nodiscard]] int run_instance(const RunContext& run, Bootstrap& bootstrap);
 

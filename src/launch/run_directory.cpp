@@ -19,6 +19,7 @@
 
 #include <penstock/error.hpp>
 
+#include "base/system_error.hpp"
 #include "memory/arena.hpp"
 
 namespace penstock {
@@ -28,11 +29,10 @@ using Json = nlohmann::ordered_json;
 
 [[nodiscard]] Error file_error(const std::string& doing, const std::string& path) {
     const int why = errno;
-    const bool full = why == ENOSPC || why == EDQUOT;
-    return Error{full ? Errc::exhausted : Errc::invalid_input,
-                 doing + " '" + path + "': " + std::strerror(why) +
-                     (full ? "; free some space or choose another place with --runs-dir"
-                           : "; choose a writable place with --runs-dir")};
+    const bool lacking = errc_of(why) == Errc::exhausted;
+    return Error{errc_of(why), doing + " '" + path + "': " + std::strerror(why) + "; " +
+                                   (lacking ? remedy_of(why) + std::string{" or choose another place with --runs-dir"}
+                                            : "choose a writable place with --runs-dir")};
 }
 
 void make_folder(const std::string& path) {

@@ -14,14 +14,6 @@
 namespace penstock {
 namespace {
 
-[[nodiscard]] RunResult result_of(const RunContext& run, const RunSnapshot& snapshot) {
-    return {.exit_code = snapshot.exit_code,
-            .error = snapshot.error,
-            .run_dir = run.directory.path(),
-            .report = snapshot_json(run.plan, snapshot, run.directory.path()),
-            .summary = snapshot_table(run.plan, snapshot)};
-}
-
 [[nodiscard]] RunResult run_local(const Plan& plan, const Registry& registry, const RunOptions& options) {
     if (options.transport == TransportKind::mpi) {
         throw Error{Errc::unsupported, "transport 'mpi' needs an MPI job; start the run with mpirun or srun"};

@@ -13,6 +13,7 @@
 
 #include <penstock/error.hpp>
 
+#include "base/system_error.hpp"
 #include "memory/doorbell.hpp"
 
 namespace penstock {
@@ -58,6 +59,13 @@ void seal(int fd, int seals) {
 
 [[nodiscard]] constexpr std::size_t round_up(std::size_t bytes, std::size_t unit) noexcept {
     return (bytes + unit - 1) / unit * unit;
+}
+
+/// A process that lacks handles or memory is no reason to believe that the other one is far away.
+void fail_if_lacking(std::string_view doing) {
+    const int why = errno;
+    if (errc_of(why) != Errc::exhausted) return;
+    throw Error{Errc::exhausted, std::string{doing} + ": " + std::strerror(why) + "; " + remedy_of(why)};
 }
 
 }  // namespace
@@ -145,6 +153,7 @@ std::optional<RemoteArena> RemoteArena::map(const ArenaAddress& address, std::st
     const File file = open_of(address.pid, address.arena_fd, O_RDONLY);
     const File bell = open_of(address.pid, address.doorbell_fd, O_RDWR);
     if (!file || !bell) {
+        fail_if_lacking("cannot open the memory of another process");
         why = "its memory cannot be opened here: " + std::string{std::strerror(errno)};
         return std::nullopt;
     }
@@ -162,6 +171,7 @@ std::optional<RemoteArena> RemoteArena::map(const ArenaAddress& address, std::st
     remote.memory_ = map_file(file.get(), address.size_bytes, PROT_READ);
     remote.doorbell_memory_ = map_file(bell.get(), page_bytes, PROT_READ | PROT_WRITE);
     if (!remote.memory_ || !remote.doorbell_memory_) {
+        fail_if_lacking("cannot map the memory of another process");
         why = system_text("its memory cannot be mapped");
         return std::nullopt;
     }

@@ -65,9 +65,12 @@ std::optional<ParamValue> as_duration(const ParamValue& value) {
         if (!duration) return std::nullopt;
         return ParamValue{std::int64_t{duration->count()}};
     }
-    const bool number =
-        std::holds_alternative<std::int64_t>(value.value) || std::holds_alternative<double>(value.value);
-    return number ? std::optional{value} : std::nullopt;
+    // As far as nanoseconds go, which durations are counted in.
+    constexpr double longest_ms = 9.2e12;
+    const auto* integer = std::get_if<std::int64_t>(&value.value);
+    const auto* real = std::get_if<double>(&value.value);
+    const double ms = integer != nullptr ? static_cast<double>(*integer) : real != nullptr ? *real : longest_ms * 2;
+    return std::abs(ms) <= longest_ms ? std::optional{value} : std::nullopt;
 }
 
 std::optional<ParamValue> as_size(const ParamValue& value) {

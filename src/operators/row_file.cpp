@@ -7,20 +7,19 @@
 #include <span>
 
 #include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <penstock/error.hpp>
 
 #include "base/quote.hpp"
+#include "base/system_error.hpp"
 
 namespace penstock {
 namespace {
 
 constexpr const char* elsewhere = "free space, or set \"output\" to a file elsewhere, and run again";
-
-bool lacks_room(int reason) noexcept {
-    return reason == ENOSPC || reason == EDQUOT;
-}
 
 /// Drops the first `bytes` of the parts.
 std::span<iovec> drop_front(std::span<iovec> parts, std::size_t bytes) noexcept {
@@ -43,12 +42,23 @@ void RowFileTraits::release(int handle) noexcept {
 
 RowFile::RowFile(std::string path) : path_{std::move(path)} {
     constexpr mode_t mode = 0644;
-    file_ = UniqueHandle<RowFileTraits>{open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, mode)};
-    if (file_) return;
-    const int reason = errno;
-    const std::string text = "cannot create the output file " + path_in_quotes(path_) + ": " + std::strerror(reason);
-    if (lacks_room(reason)) throw Error{Errc::exhausted, text + "; " + elsewhere};
-    throw Error{Errc::invalid_input, text + "; set \"output\" to a file in a directory that can be written to"};
+    file_ = UniqueHandle<RowFileTraits>{open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, mode)};
+    if (!file_) {
+        const int reason = errno;
+        const std::string text =
+            "cannot create the output file " + path_in_quotes(path_) + ": " + std::strerror(reason);
+        if (errc_of(reason) == Errc::exhausted) throw Error{Errc::exhausted, text + "; " + elsewhere};
+        throw Error{Errc::invalid_input, text + "; set \"output\" to a file in a directory that can be written to"};
+    }
+    // Two sinks that were given the same name would write into each other's records.
+    struct stat status {};
+    if (fstat(file_.get(), &status) != 0 || !S_ISREG(status.st_mode)) return;
+    if (flock(file_.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        throw Error{Errc::invalid_input,
+                    "the output file " + path_in_quotes(path_) +
+                        " is being written by another stage or run; set \"output\" to another one"};
+    }
+    if (ftruncate(file_.get(), 0) != 0) fail_write(errno);
 }
 
 void RowFile::append(std::vector<iovec>& parts) {

@@ -124,14 +124,22 @@ void Coordinator::stop(int signal) {
 
 void Coordinator::check_stall() {
     std::uint64_t moved = 0;
-    bool paced = false;
+    std::uint64_t laps = 0;
+    bool all_rest = true;
     for (const InstanceView& view : run_.instances) {
+        const auto activity = static_cast<Activity>(view.status.head.activity);
         moved += view.status.moved();
-        paced = paced || static_cast<Activity>(view.status.head.activity) == Activity::paced;
+        // A source counts what it drops, too.
+        if (!setup_.plan.stages[setup_.plan.place(view.rank).stage].inputs.empty()) moved += view.status.counted();
+        laps += view.status.head.laps;
+        all_rest = all_rest && (activity == Activity::paced || activity == Activity::waiting_for_input || view.done);
     }
     const auto now = SteadyClock::now();
-    if (moved != moved_ || paced) {
+    // Who pauses on purpose and is seen alive may do so for as long as nobody is inside an operator.
+    const bool pauses = all_rest && laps != laps_;
+    if (moved != moved_ || pauses) {
         moved_ = moved;
+        laps_ = laps;
         moved_at_ = now;
     }
     const auto limit = setup_.options.stall_timeout;
@@ -192,7 +200,9 @@ std::string Coordinator::who(Rank rank) const {
 
 void Coordinator::on_ready(Rank from, std::uint64_t offset) {
     Member& member = members_[from - 1];
-    run_.instances[from - 1].ready = true;
+    if (std::exchange(run_.instances[from - 1].ready, true) || offset % alignof(StatusHead) != 0) {
+        setup_.reactor.protocol_error(from, "a second or broken word that it is ready");
+    }
     ++ready_;
     if (member.transport->capabilities().maps) {
         member.status = member.transport->map({from, offset, StatusBlock::bytes(member.channels)});
@@ -217,7 +227,7 @@ void Coordinator::on_frame(Rank from, FrameKind, std::span<const std::byte> fram
         case ControlCode::status: return take_status();
         case ControlCode::done:
             take_status();
-            view.done = true;
+            if (std::exchange(view.done, true)) setup_.reactor.protocol_error(from, "a second word that it is done");
             ++done_;
             return;
         case ControlCode::failed: return fail(static_cast<int>(message->number), std::string{message->text});

@@ -72,6 +72,7 @@ private:
     std::size_t done_ = 0;
     int stop_signal_ = 0;
     std::uint64_t moved_ = 0;
+    std::uint64_t laps_ = 0;
     SteadyClock::time_point moved_at_{};
     SteadyClock::time_point refreshed_{};
 };

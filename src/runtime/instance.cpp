@@ -374,6 +374,7 @@ bool Instance::wait_until(SteadyClock::time_point then) {
             return true;
         }
         for (auto& input : inputs_) input->flush_returns();
+        status_.add_lap();
         reactor_.wait(Activity::paced, 0,
                       std::min<std::chrono::nanoseconds>(then - now, std::chrono::milliseconds{100}));
     }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <thread>
+#include <utility>
 
 namespace penstock {
 namespace {
@@ -50,6 +51,7 @@ bool Reactor::poll() {
 void Reactor::keep_house() {
     if (!housekeeping_ || keeping_house_) return;
     keeping_house_ = true;
+    kept_house_ = ticks();
     try {
         housekeeping_();
     } catch (...) {
@@ -70,13 +72,13 @@ void Reactor::wait(Activity activity, std::uint16_t channel, std::chrono::nanose
 }
 
 void Reactor::idle(std::chrono::nanoseconds at_most) {
-    if (empty_polls_ == 0) {
-        keep_house();
-        flush();
-    }
+    const bool due = ++idles_ % polls_between_clock_reads == 0 && ticks() - kept_house_ > short_while;
+    if (empty_polls_ == 0 || std::exchange(has_slept_, false) || due) keep_house();
+    if (unflushed_) flush();
     if (options_.idle == Idle::spin) {
         empty_polls_ = 1;
-        return pause_cpu();
+        // Somebody else may need the core to bring what this one waits for.
+        return options_.cores_to_spare ? pause_cpu() : std::this_thread::yield();
     }
     if (options_.idle == Idle::adaptive) {
         if (empty_polls_++ == 0) idle_since_ = SteadyClock::now();
@@ -89,7 +91,6 @@ void Reactor::idle(std::chrono::nanoseconds at_most) {
         }
     }
     empty_polls_ = 1;
-    flush();
     // One transport sleeps for all of them; the others are looked at after a nap.
     Transport* sleeper = nullptr;
     bool sees_all = true;
@@ -102,12 +103,14 @@ void Reactor::idle(std::chrono::nanoseconds at_most) {
         }
     }
     if (sleeper == nullptr) return;
+    has_slept_ = true;
     const auto asleep_since = SteadyClock::now();
     sleeper->wait(sees_all ? at_most : std::min<std::chrono::nanoseconds>(at_most, std::chrono::microseconds{200}));
     if (status_ != nullptr) status_->add_idle(static_cast<std::uint64_t>((SteadyClock::now() - asleep_since).count()));
 }
 
 void Reactor::flush() {
+    unflushed_ = false;
     for (Transport* transport : active_) transport->flush();
 }
 
@@ -123,9 +126,11 @@ std::span<std::byte> Reactor::reserve(Transport& transport, Rank peer, std::size
     if (bytes > transport.capabilities().max_frame_bytes) {
         throw Error{Errc::invalid_input, "metadata too large for transport '" + std::string{transport.name()} + "'"};
     }
+    unflushed_ = true;
     auto room = transport.reserve(peer, bytes);
     while (room.empty()) {
         wait(Activity::waiting_for_outbox, channel);
+        unflushed_ = true;
         room = transport.reserve(peer, bytes);
     }
     return room;

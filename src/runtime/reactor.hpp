@@ -54,7 +54,8 @@ public:
 
     /// Called with the token of each fetch that has ended well; a failed one is thrown.
     void set_fetched(std::function<void(std::uint64_t)> fetched) { fetched_ = std::move(fetched); }
-    /// Called before the process blocks and after every poll that brought something, to pass on what was held back.
+    /// Called after every poll that brought something, before the process blocks, and often while it waits: to pass on
+    /// what was held back, to report, to notice signals.
     void set_housekeeping(std::function<void()> housekeeping) { housekeeping_ = std::move(housekeeping); }
     void set_status(StatusBlock* status) noexcept { status_ = status; }
     /// From now on `wait` and `send` throw Interrupted.
@@ -106,6 +107,10 @@ private:
     StatusBlock* status_ = nullptr;
     bool interrupted_ = false;
     bool keeping_house_ = false;  // what it sends may wait and poll again
+    bool unflushed_ = false;      // frames were sent since the last flush
+    bool has_slept_ = false;      // and not kept house since
+    std::uint32_t idles_ = 0;
+    std::uint64_t kept_house_ = 0;  // when, in ticks
     std::uint32_t empty_polls_ = 0;
     SteadyClock::time_point idle_since_{};
 };

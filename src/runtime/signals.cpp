@@ -31,16 +31,23 @@ SignalWatch::SignalWatch(Reactor& reactor, bool ignore_interrupt) {
     sigemptyset(&action.sa_mask);
     action.sa_handler = on_stop_signal;
     sigaction(SIGTERM, &action, &old_terminate_);
+    sigaction(SIGHUP, nullptr, &old_hangup_);
+    if (old_hangup_.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);  // nohup
     if (ignore_interrupt) action.sa_handler = SIG_IGN;
     sigaction(SIGINT, &action, &old_interrupt_);
     action.sa_handler = on_child_signal;
     action.sa_flags = SA_NOCLDSTOP | SA_RESTART;
     sigaction(SIGCHLD, &action, &old_child_);
+    action.sa_handler = SIG_IGN;  // a file larger than allowed is an error of the call that writes it
+    action.sa_flags = 0;
+    sigaction(SIGXFSZ, &action, &old_file_size_);
 }
 
 SignalWatch::~SignalWatch() {
     sigaction(SIGINT, &old_interrupt_, nullptr);
     sigaction(SIGTERM, &old_terminate_, nullptr);
+    sigaction(SIGHUP, &old_hangup_, nullptr);
+    sigaction(SIGXFSZ, &old_file_size_, nullptr);
     sigaction(SIGCHLD, &old_child_, nullptr);
     to_wake = nullptr;
 }

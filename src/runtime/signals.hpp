@@ -6,7 +6,7 @@
 
 namespace penstock {
 
-/// Turns SIGINT and SIGTERM into a flag and a wake-up for as long as it lives. One per process at a time.
+/// Turns SIGINT, SIGTERM and SIGHUP into a flag and a wake-up for as long as it lives. One per process at a time.
 class SignalWatch {
 public:
     /// @param ignore_interrupt  SIGINT is ignored: whoever shares the terminal and coordinates takes it.
@@ -23,7 +23,9 @@ public:
 private:
     struct sigaction old_interrupt_ {};
     struct sigaction old_terminate_ {};
+    struct sigaction old_hangup_ {};
     struct sigaction old_child_ {};
+    struct sigaction old_file_size_ {};
 };
 
 }  // namespace penstock

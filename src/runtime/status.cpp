@@ -22,8 +22,12 @@ std::string_view words_for(Activity activity) noexcept {
 
 std::uint64_t Status::moved() const noexcept {
     std::uint64_t sum = 0;
-    for (const ChannelStatus& channel : channels)
-        sum += channel.published + channel.sent + channel.settled + channel.dropped;
+    for (const ChannelStatus& channel : channels) sum += channel.sent + channel.settled;
+    return sum;
+}
+
+std::uint64_t Status::counted() const noexcept {
+    std::uint64_t sum = 0;
     for (const NamedCounter& counter : head.named) sum += counter.value;
     return sum;
 }

@@ -51,6 +51,7 @@ struct StatusHead {
     std::uint64_t channel = 0;  ///< Where it waits, in plan order.
     std::uint64_t payload = 0;  ///< Sequence of the payload in the operator's hands.
     std::uint64_t idle_ns = 0;  ///< Slept because there was nothing to do.
+    std::uint64_t laps = 0;     ///< Grows while the operator pauses on purpose, at least ten times a second.
     std::array<NamedCounter, named_counters> named{};
 };
 
@@ -67,8 +68,10 @@ struct Status {
     StatusHead head;
     std::vector<ChannelStatus> channels;  ///< Inputs, then outputs, in plan order.
 
-    /// Grows whenever anything moves.
+    /// Grows whenever anything moves; that something is dropped is no movement.
     [[nodiscard]] std::uint64_t moved() const noexcept;
+    /// Grows when the operator counts something.
+    [[nodiscard]] std::uint64_t counted() const noexcept;
 };
 
 /// The status of this instance in memory that others may read. A view; does not own.
@@ -85,6 +88,7 @@ public:
         publish(head_->channel, channel);
     }
     void set_payload(std::uint64_t sequence) noexcept { publish(head_->payload, sequence); }
+    void add_lap() noexcept { add(head_->laps, 1); }
     void add_idle(std::uint64_t nanoseconds) noexcept { add(head_->idle_ns, nanoseconds); }
     [[nodiscard]] ChannelStatus& channel(std::size_t index) const noexcept { return channels_[index]; }
     [[nodiscard]] Activity activity() const noexcept { return static_cast<Activity>(head_->activity); }

@@ -194,7 +194,8 @@ TEST(StatusBlock, IsReadAsItWasWritten) {
     EXPECT_EQ(status.channels[1].sent, 3U);
     EXPECT_STREQ(status.head.named[0].name.data(), "records");
     EXPECT_EQ(status.head.named[0].value, 15U);
-    EXPECT_EQ(status.moved(), 3U + 2U + 15U);
+    EXPECT_EQ(status.moved(), 3U + 2U);
+    EXPECT_EQ(status.counted(), 15U);
 }
 
 TEST(StatusBlock, HasRoomForEightNamesAndCutsLongOnes) {

@@ -14,8 +14,13 @@ namespace penstock::shm {
 ///
 /// A frame is a u32 length, 4 unused bytes, the bytes, and padding to 8. It never wraps: where it does not fit before
 /// the end, a length of `skip` sends the reader to the start. Positions count bytes since the beginning of time.
+///
+/// `tail` may lag behind what is committed: a writer in a hurry publishes its frames in lots, since a reader that keeps
+/// up takes that line away from it each time. A reader that finds nothing new a few times looks at `committed`, which
+/// is always true, so no frame ever waits for its writer.
 struct RingHead {
     alignas(64) std::atomic<std::uint64_t> tail{0};
+    alignas(64) std::atomic<std::uint64_t> committed{0};
 };
 
 inline constexpr std::uint32_t skip = 0xFFFFFFFFU;
@@ -53,8 +58,12 @@ public:
         return {data_ + start + frame_head_bytes, bytes};
     }
 
-    /// Completes the reserved frame; the reader sees it when it is published.
-    void commit() noexcept { tail_ += reserved_; }
+    /// Completes the reserved frame.
+    void commit() noexcept {
+        tail_ += reserved_;
+        head_->committed.store(tail_, std::memory_order_release);
+    }
+    /// Shows it to the reader at once.
     void publish() noexcept { head_->tail.store(tail_, std::memory_order_release); }
 
     /// After a refused reservation: the reader has read since.
@@ -73,6 +82,8 @@ private:
 };
 
 class RingReader {
+    static constexpr std::uint32_t misses_before_closer_look = 4;
+
 public:
     RingReader() noexcept = default;
     /// @param consumed  This reader's position, in its own memory.
@@ -80,7 +91,7 @@ public:
                std::atomic<std::uint64_t>* consumed) noexcept
         : head_{head}, data_{data}, capacity_{capacity}, consumed_{consumed} {}
 
-    [[nodiscard]] bool empty() const noexcept { return head_->tail.load(std::memory_order_acquire) == position_; }
+    [[nodiscard]] bool empty() const noexcept { return head_->committed.load(std::memory_order_acquire) == position_; }
 
     enum class Result : std::uint8_t { ok, broken };
 
@@ -88,8 +99,13 @@ public:
     /// `room_made` becomes true when the writer may have been waiting for room.
     template <class Deliver>
     [[nodiscard]] Result read(std::size_t most, std::size_t& count, bool& room_made, Deliver&& deliver) {
-        const std::uint64_t tail = head_->tail.load(std::memory_order_acquire);
         const std::uint64_t start = consumed_->load(std::memory_order_relaxed);
+        std::uint64_t tail = head_->tail.load(std::memory_order_acquire);
+        if (static_cast<std::int64_t>(tail - position_) <= 0) {
+            if (position_ == start && ++misses_ < misses_before_closer_look) return Result::ok;
+            tail = head_->committed.load(std::memory_order_acquire);
+        }
+        misses_ = 0;
         if (tail - position_ > capacity_) return Result::broken;
         while (position_ != tail && count < most) {
             const std::size_t at = position_ & (capacity_ - 1);
@@ -119,6 +135,7 @@ private:
     std::size_t capacity_ = 0;
     std::atomic<std::uint64_t>* consumed_ = nullptr;
     std::uint64_t position_ = 0;
+    std::uint32_t misses_ = 0;
 };
 
 }  // namespace penstock::shm

@@ -4,7 +4,6 @@
 #include <new>
 #include <utility>
 
-#include "base/clock.hpp"
 #include "transports/shm/ring.hpp"
 
 namespace penstock {
@@ -14,8 +13,7 @@ constexpr std::size_t ring_bytes = 256U << 10U;
 constexpr std::size_t largest_frame = ring_bytes / 2 - shm::frame_head_bytes;
 constexpr std::size_t frames_per_poll = 256;
 
-// After a flush the first frames are published one by one, those that follow at once in lots: a reader that keeps up
-// takes the line with the ring's tail away from the writer each time it is written.
+// After a flush the first frames are published one by one, the others in lots.
 constexpr std::uint32_t published_singly = 4;
 constexpr std::uint32_t published_together = 16;
 
@@ -129,22 +127,17 @@ std::span<std::byte> ShmTransport::reserve(Rank rank, std::size_t bytes) {
 void ShmTransport::commit(Rank rank) {
     Peer& peer = *peers_[rank];
     peer.outbox.commit();
-    if (++burst_ <= published_singly || !hold_back(peer)) publish(peer);
+    if (++burst_ <= published_singly || ++peer.held == published_together) {
+        publish(peer);
+    } else {
+        holding_ = true;
+    }
+    peer.doorbell->ring(sleepers_fence_);
 }
 
-/// @return false when it is time to publish.
-bool ShmTransport::hold_back(Peer& peer) {
-    const std::uint64_t now = ticks();
-    const bool at_once = now - std::exchange(last_commit_, now) < moment;
-    if (!at_once || ++peer.held == published_together) return false;
-    holding_ = true;
-    return true;
-}
-
-inline void ShmTransport::publish(Peer& peer) {
+inline void ShmTransport::publish(Peer& peer) noexcept {
     peer.outbox.publish();
     peer.held = 0;
-    peer.doorbell->ring(sleepers_fence_);
 }
 
 void ShmTransport::flush() {

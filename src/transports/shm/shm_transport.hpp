@@ -48,8 +48,7 @@ private:
     };
 
     void open_inbox(Peer& peer);
-    [[nodiscard]] bool hold_back(Peer& peer);
-    void publish(Peer& peer);
+    void publish(Peer& peer) noexcept;
     std::size_t poll_peer(Peer& peer, TransportEvents& events);
     [[nodiscard]] bool something_waits();
 
@@ -62,9 +61,8 @@ private:
     std::vector<std::unique_ptr<Peer>> peers_;  // by rank; null where not reachable
     std::vector<std::string> reasons_;
     std::vector<Peer*> connected_;
-    std::uint32_t burst_ = 0;        // frames since the last flush
-    std::uint64_t last_commit_ = 0;  // in ticks
-    bool holding_ = false;           // frames back
+    std::uint32_t burst_ = 0;  // frames since the last flush
+    bool holding_ = false;     // some are not published
     std::vector<Fetched> fetched_;
     std::atomic<bool> woken_{false};
 };
