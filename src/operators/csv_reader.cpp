@@ -98,6 +98,7 @@ void CsvReader::read_first_row() {
     if (!options_.header) {  // it is read again
         next_row_ = row_index_;
         next_begin_ = row_.begin_;
+        next_end_ = static_cast<std::size_t>(row_.ends_ - marks_.ends.data());
         next_stray_ = 0;
         return;
     }
@@ -128,6 +129,7 @@ void CsvReader::go_to_part() {
     marks_.clear();
     next_row_ = 0;
     next_begin_ = 0;
+    next_end_ = 0;
     next_stray_ = 0;
     base_ = from;
     filled_ = 0;
@@ -163,16 +165,16 @@ bool CsvReader::next() {
 /// @return false for an empty line.
 bool CsvReader::take_row() {
     row_index_ = next_row_++;
-    const std::size_t first_end = row_index_ == 0 ? 0 : marks_.row_ends[row_index_ - 1] + 1U;
-    const std::size_t last_end = marks_.row_ends[row_index_];
     row_.begin_ = next_begin_;
-    row_.end_ = marks_.ends[last_end];
+    row_.end_ = marks_.row_ends[row_index_];
+    const std::size_t first_end = next_end_;
+    next_end_ = index_after(row_.end_);
     next_begin_ = row_.end_ + 1;
     if (row_.end_ > row_.begin_ && buffer_[row_.end_ - 1] == '\r') --row_.end_;
     if (row_.end_ == row_.begin_) return false;
     row_.buffer_ = buffer_;
     row_.ends_ = marks_.ends.data() + first_end;
-    row_.fields_ = last_end - first_end + 1;
+    row_.fields_ = next_end_ - first_end;
     if (!row_.problem_.empty()) row_.problem_.clear();
     if (fields_ == 0) fields_ = row_.fields_;
     if (row_.fields_ != fields_) {
@@ -181,6 +183,14 @@ bool CsvReader::take_row() {
     }
     if (marks_.has_quotes) check_quotes();
     return true;
+}
+
+/// Where in `ends` the row after the one that ends there begins.
+std::size_t CsvReader::index_after(std::size_t row_end) const noexcept {
+    const std::size_t expected = next_end_ + fields_;
+    if (fields_ > 0 && expected <= marks_.ends.size() && marks_.ends[expected - 1] == row_end) return expected;
+    const auto* const first = marks_.ends.data();
+    return static_cast<std::size_t>(std::upper_bound(first + next_end_, first + marks_.ends.size(), row_end) - first);
 }
 
 void CsvReader::check_quotes() {
@@ -227,6 +237,7 @@ void CsvReader::refill() {
     marks_.clear();
     next_row_ = 0;
     next_begin_ = 0;
+    next_end_ = 0;
     next_stray_ = 0;
     const std::size_t count = read_more();
     filled_ += count;
@@ -236,7 +247,8 @@ void CsvReader::refill() {
     if (dropping_ && marks_.row_ends.size() > 0) {
         dropping_ = false;
         next_row_ = 1;
-        next_begin_ = marks_.ends[marks_.row_ends[0]] + 1U;
+        next_begin_ = marks_.row_ends[0] + 1U;
+        next_end_ = index_after(marks_.row_ends[0]);
     }
 }
 
@@ -244,7 +256,7 @@ void CsvReader::end_last_row() {
     at_end_ = true;
     if (dropping_ || filled_ == 0) return;
     ends_in_quotes_ = state_.quoted;
-    marks_.row_ends.push_back(static_cast<std::uint32_t>(marks_.ends.size()));
+    marks_.row_ends.push_back(static_cast<std::uint32_t>(filled_));
     marks_.ends.push_back(static_cast<std::uint32_t>(filled_));
 }
 

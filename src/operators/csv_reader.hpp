@@ -102,6 +102,7 @@ private:
     void go_to_part();
     [[nodiscard]] bool take_row();
     void take_start_of_long_row();
+    [[nodiscard]] std::size_t index_after(std::size_t row_end) const noexcept;
     void check_quotes();
     void refill();
     void end_last_row();
@@ -129,6 +130,7 @@ private:
     std::size_t row_index_ = 0;   // of row_ in marks_.row_ends
     std::size_t next_row_ = 0;    // the one after it
     std::size_t next_begin_ = 0;  // where that begins
+    std::size_t next_end_ = 0;    // where its first field ends, as an index into marks_.ends
     std::size_t next_stray_ = 0;
     bool ends_in_quotes_ = false;                // the last row, at the end of the file
     bool dropping_ = false;                      // up to the next line end outside quotes
