@@ -298,21 +298,17 @@ std::uint64_t CsvReader::line() {
     return *lines_before_ + lines_up_to(row_index_, row_.begin_) + 1;
 }
 
-std::optional<std::uint64_t> CsvReader::part_bytes() const noexcept {
-    if (!file_.size_bytes()) return std::nullopt;
-    const std::uint64_t size = *file_.size_bytes();
-    return begin_of(options_.part + 1, options_.parts, size) - begin_of(options_.part, options_.parts, size);
-}
-
 bool CsvReader::check_growth() const {
     const bool grew = file_.grew();
-    if (grew && options_.parts > 1) {
-        throw Error{Errc::invalid_input,
-                    "the input file " + path_in_quotes(file_.path()) +
-                        " grew while its parts were read, so some of its rows may be missing or there twice; let it be "
-                        "complete before the run, or set \"instances\" to 1"};
-    }
+    if (grew && options_.parts > 1) fail_for_growth();
     return grew;
+}
+
+void CsvReader::fail_for_growth() const {
+    throw Error{Errc::invalid_input,
+                "the input file " + path_in_quotes(file_.path()) +
+                    " grew while its parts were read, so some of its rows may be missing or there twice; let it be "
+                    "complete before the run, or set \"instances\" to 1"};
 }
 
 }  // namespace penstock

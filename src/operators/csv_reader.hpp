@@ -90,11 +90,12 @@ public:
     [[nodiscard]] std::uint64_t line();
 
     [[nodiscard]] const std::string& path() const noexcept { return file_.path(); }
-    /// Bytes of the file that belong to this part; nothing if it is no regular file.
-    [[nodiscard]] std::optional<std::uint64_t> part_bytes() const noexcept;
+    /// The file's size when it was opened; nothing if it is no regular file.
+    [[nodiscard]] std::optional<std::uint64_t> size_bytes() const noexcept { return file_.size_bytes(); }
     /// Throws if parts of the file may have been missed, because it grew while it was read in parts.
     /// @return true if it grew and was read in one part, up to its old end.
     bool check_growth() const;
+    [[noreturn]] void fail_for_growth() const;
 
 private:
     void skip_byte_order_mark();

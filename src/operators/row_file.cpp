@@ -16,8 +16,6 @@
 namespace penstock {
 namespace {
 
-constexpr const char* elsewhere = "free space, or set \"output\" to a file elsewhere, and run again";
-
 bool lacks_room(int reason) noexcept {
     return reason == ENOSPC || reason == EDQUOT;
 }
@@ -41,14 +39,18 @@ void RowFileTraits::release(int handle) noexcept {
     ::close(handle);
 }
 
-RowFile::RowFile(std::string path) : path_{std::move(path)} {
+RowFile::RowFile(std::string path, std::string_view param) : path_{std::move(path)}, param_{param} {
     constexpr mode_t mode = 0644;
     file_ = UniqueHandle<RowFileTraits>{open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, mode)};
     if (file_) return;
     const int reason = errno;
     const std::string text = "cannot create the output file " + path_in_quotes(path_) + ": " + std::strerror(reason);
-    if (lacks_room(reason)) throw Error{Errc::exhausted, text + "; " + elsewhere};
-    throw Error{Errc::invalid_input, text + "; set \"output\" to a file in a directory that can be written to"};
+    if (lacks_room(reason)) throw Error{Errc::exhausted, text + "; " + elsewhere()};
+    throw Error{Errc::invalid_input, text + "; set \"" + param_ + "\" to a file in a directory that can be written to"};
+}
+
+std::string RowFile::elsewhere() const {
+    return "free space, or set \"" + param_ + "\" to a file elsewhere, and run again";
 }
 
 void RowFile::append(std::vector<iovec>& parts) {
@@ -70,14 +72,14 @@ void RowFile::fail_write(int reason) {
     text += ftruncate(file_.get(), static_cast<off_t>(complete_bytes_)) == 0
                 ? "; it keeps what was complete (" + std::to_string(complete_bytes_) + " bytes)"
                 : "; it may end with an incomplete record";
-    throw Error{Errc::exhausted, text + "; " + elsewhere};
+    throw Error{Errc::exhausted, text + "; " + elsewhere()};
 }
 
 void RowFile::close() {
     // Pipes and terminals have no storage to wait for.
     if (fdatasync(file_.get()) != 0 && errno != EINVAL && errno != EROFS) {
         throw Error{Errc::exhausted, "cannot store the output file " + path_in_quotes(path_) + ": " +
-                                         std::strerror(errno) + "; its last records may be missing, " + elsewhere};
+                                         std::strerror(errno) + "; its last records may be missing, " + elsewhere()};
     }
     file_ = {};
 }

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <sys/uio.h>
@@ -20,8 +21,9 @@ struct RowFileTraits {
 class RowFile {
 public:
     /// Creates the file or empties it.
+    /// @param param  The parameter that names it, for the remedy in messages.
     /// @throws Error{invalid_input} if it cannot be created, Error{exhausted} if there is no room for it.
-    explicit RowFile(std::string path);
+    explicit RowFile(std::string path, std::string_view param = "output");
 
     /// Adds one piece, made of parts that stay where they are; `parts` is used up.
     /// @throws Error{exhausted} if it does not fit; the file then ends with the piece before.
@@ -35,7 +37,10 @@ public:
 private:
     [[noreturn]] void fail_write(int reason);
 
+    [[nodiscard]] std::string elsewhere() const;
+
     std::string path_;
+    std::string param_;
     UniqueHandle<RowFileTraits> file_;
     std::uint64_t complete_bytes_ = 0;
 };
