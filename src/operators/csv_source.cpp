@@ -78,9 +78,9 @@ std::string_view words(FieldType type) noexcept {
 }
 
 /// The good rows of this instance's part of each file, one after the other.
-class CsvRows {
+class GoodRows {
 public:
-    CsvRows(const Params& params, StageContext& context)
+    GoodRows(const Params& params, StageContext& context)
         : context_{context},
           names_{input_names(params.get<std::string>("input"))},
           wanted_{strings(params, "columns")},
@@ -199,10 +199,10 @@ class CsvBatches {
 public:
     virtual ~CsvBatches() = default;
     /// @return the rows of the batch that it has emitted; 0 at the end.
-    [[nodiscard]] virtual std::uint64_t emit_batch(CsvRows& rows, Output& out) = 0;
+    [[nodiscard]] virtual std::uint64_t emit_batch(GoodRows& rows, Output& out) = 0;
 };
 
-void describe(RawDraft& draft, const CsvRows& rows, std::uint64_t byte, std::uint64_t count) {
+void describe(RawDraft& draft, const GoodRows& rows, std::uint64_t byte, std::uint64_t count) {
     draft.set("records", count);
     draft.set("byte", byte);
     if (!rows.column_names().empty()) draft.set("columns", std::string_view{rows.column_names()});
@@ -211,14 +211,14 @@ void describe(RawDraft& draft, const CsvRows& rows, std::uint64_t byte, std::uin
 /// Rows as text.
 class TextBatches final : public CsvBatches {
 public:
-    TextBatches(const Params& params, const CsvRows& rows)
+    TextBatches(const Params& params, const GoodRows& rows)
         : batch_rows_{static_cast<std::uint64_t>(params.get<std::int64_t>("batch_rows"))},
           batch_bytes_{static_cast<std::size_t>(params.get<std::int64_t>("batch_bytes"))},
           as_they_are_{rows.takes_all_columns() && rows.dialect().delimiter == ',' && rows.dialect().quote == '"'} {
         for (const std::string& type : strings(params, "types")) types_.push_back(field_type(type));
     }
 
-    [[nodiscard]] std::uint64_t emit_batch(CsvRows& rows, Output& out) override {
+    [[nodiscard]] std::uint64_t emit_batch(GoodRows& rows, Output& out) override {
         while (!has_row_ && !next(rows)) {
             if (!rows.next_file()) return 0;
         }
@@ -245,7 +245,7 @@ public:
 
 private:
     /// Goes to the next row whose fields have their types, and makes its text.
-    [[nodiscard]] bool next(CsvRows& rows) {
+    [[nodiscard]] bool next(GoodRows& rows) {
         while (rows.next()) {
             if (!is_good(rows)) continue;
             text_ = as_they_are_ ? rows.row().text() : make_text(rows);
@@ -254,7 +254,7 @@ private:
         return false;
     }
 
-    [[nodiscard]] bool is_good(CsvRows& rows) {
+    [[nodiscard]] bool is_good(GoodRows& rows) {
         if (types_.empty()) return true;
         if (types_.size() != rows.columns().size()) {
             throw Error{Errc::invalid_input,
@@ -269,8 +269,9 @@ private:
         return true;
     }
 
-    [[nodiscard]] std::string_view make_text(const CsvRows& rows) {
+    [[nodiscard]] std::string_view make_text(const GoodRows& rows) {
         made_.clear();
+        if (rows.columns().size() == 1 && rows.row().field(rows.columns()[0], scratch_).empty()) return "\"\"";
         for (std::size_t i = 0; i < rows.columns().size(); ++i) {
             if (i > 0) made_ += ',';
             append_csv_field(made_, rows.row().field(rows.columns()[i], scratch_));
@@ -301,7 +302,7 @@ public:
         }
     }
 
-    [[nodiscard]] std::uint64_t emit_batch(CsvRows& rows, Output& out) override {
+    [[nodiscard]] std::uint64_t emit_batch(GoodRows& rows, Output& out) override {
         for (;;) {
             if (!rows.next()) {
                 if (!rows.next_file()) return 0;
@@ -340,7 +341,7 @@ private:
     EmptyField empty_;
 };
 
-std::unique_ptr<CsvBatches> make_batches(const Params& params, const CsvRows& rows) {
+std::unique_ptr<CsvBatches> make_batches(const Params& params, const GoodRows& rows) {
     if (params.get<std::string>("output") == "text") return std::make_unique<TextBatches>(params, rows);
     const auto dtype = params.get<std::string>("dtype");
     if (dtype == "f32") return std::make_unique<NumberBatches<float>>(params);
@@ -375,7 +376,7 @@ public:
 
 private:
     StageContext& context_;
-    CsvRows rows_;
+    GoodRows rows_;
     std::unique_ptr<CsvBatches> batches_;
     std::uint64_t sent_ = 0;
     std::uint64_t records_ = 0;
