@@ -7,6 +7,9 @@ Registry Registry::with_builtins() {
     add_affine(registry);
     add_csv_sink(registry);
     add_csv_source(registry);
+    add_file_sink(registry);
+    add_file_source(registry);
+    add_jsonl_sink(registry);
     add_null(registry);
     add_pass(registry);
     add_pattern(registry);

@@ -18,11 +18,6 @@ constexpr std::size_t margin = 64;  // that vector code may read beyond either e
 constexpr std::string_view utf8_mark = "\xEF\xBB\xBF";
 constexpr std::string_view utf16_marks[] = {"\xFF\xFE", "\xFE\xFF"};
 
-/// Where a part of the file begins.
-std::uint64_t begin_of(std::size_t part, std::size_t parts, std::uint64_t size_bytes) noexcept {
-    return size_bytes / parts * part + size_bytes % parts * part / parts;
-}
-
 }  // namespace
 
 CsvReader::CsvReader(std::string path, const CsvOptions& options)
@@ -83,8 +78,8 @@ void CsvReader::read_first_row() {
 
 void CsvReader::go_to_part() {
     const std::uint64_t size = *file_.size_bytes();
-    const std::uint64_t begin = begin_of(options_.part, options_.parts, size);
-    begins_before_ = begin_of(options_.part + 1, options_.parts, size);
+    const std::uint64_t begin = part_begin(options_.part, options_.parts, size);
+    begins_before_ = part_begin(options_.part + 1, options_.parts, size);
     const std::uint64_t data_begin = base_ + rows_.next_begin();
     if (begin <= data_begin) return;
     // From one byte earlier: if that ends a row, the next row begins where the part does.
@@ -181,19 +176,6 @@ std::uint64_t CsvReader::line() {
         }
     }
     return *lines_before_ + rows_.lines_before_row() + 1;
-}
-
-bool CsvReader::check_growth() const {
-    const bool grew = file_.grew();
-    if (grew && options_.parts > 1) fail_for_growth();
-    return grew;
-}
-
-void CsvReader::fail_for_growth() const {
-    throw Error{Errc::invalid_input,
-                "the input file " + path_in_quotes(file_.path()) +
-                    " grew while its parts were read, so some of its rows may be missing or there twice; let it be "
-                    "complete before the run, or set \"instances\" to 1"};
 }
 
 }  // namespace penstock

@@ -59,8 +59,8 @@ public:
     [[nodiscard]] std::optional<std::uint64_t> size_bytes() const noexcept { return file_.size_bytes(); }
     /// Throws if parts of the file may have been missed, because it grew while it was read in parts.
     /// @return true if it grew and was read in one part, up to its old end.
-    bool check_growth() const;
-    [[noreturn]] void fail_for_growth() const;
+    bool check_growth() const { return file_.check_growth(options_.parts); }
+    [[noreturn]] void fail_for_growth() const { file_.fail_for_growth(); }
 
 private:
     void skip_byte_order_mark();

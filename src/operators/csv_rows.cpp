@@ -75,7 +75,7 @@ bool CsvRows::take() {
     row_.fields_ = next_end_ - first_end;
     if (!row_.problem_.empty()) row_.problem_.clear();
     if (fields_ == 0) fields_ = row_.fields_;
-    if (row_.fields_ != fields_) {
+    if (row_.fields_ != fields_ && fields_ != any_number_of_fields) {
         row_.problem_ =
             fmt::format("it has {} field{} instead of {}", row_.fields_, row_.fields_ == 1 ? "" : "s", fields_);
     }
@@ -85,8 +85,8 @@ bool CsvRows::take() {
 
 /// Where in `ends` the row after the one that ends there begins.
 std::size_t CsvRows::index_after(std::size_t row_end) const noexcept {
-    const std::size_t expected = next_end_ + fields_;
-    if (fields_ > 0 && expected <= marks_.ends.size() && marks_.ends[expected - 1] == row_end) return expected;
+    const std::size_t left = marks_.ends.size() - next_end_;
+    if (fields_ > 0 && fields_ <= left && marks_.ends[next_end_ + fields_ - 1] == row_end) return next_end_ + fields_;
     const auto* const first = marks_.ends.data();
     return static_cast<std::size_t>(std::upper_bound(first + next_end_, first + marks_.ends.size(), row_end) - first);
 }

@@ -44,10 +44,13 @@ private:
     std::string problem_;
 };
 
+/// Rows may have any number of fields.
+inline constexpr std::size_t any_number_of_fields = ~std::size_t{0};
+
 /// The rows of a text in memory, one after the other. Empty lines are no rows.
 class CsvRows {
 public:
-    /// @param fields  How many a row must have; 0 for as many as the first one has.
+    /// @param fields  How many a row must have; 0 for as many as the first one has, or any number.
     explicit CsvRows(CsvDialect dialect, std::size_t fields = 0) noexcept : scanner_{dialect}, fields_{fields} {
         row_.quote_ = dialect.quote;
         quote_ = dialect.quote;

@@ -39,9 +39,10 @@ void RowFileTraits::release(int handle) noexcept {
     ::close(handle);
 }
 
-RowFile::RowFile(std::string path, std::string_view param) : path_{std::move(path)}, param_{param} {
+RowFile::RowFile(std::string path, std::string_view param, RowOrder order) : path_{std::move(path)}, param_{param} {
     constexpr mode_t mode = 0644;
-    file_ = UniqueHandle<RowFileTraits>{open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, mode)};
+    const int flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | (order == RowOrder::appended ? O_APPEND : 0);
+    file_ = UniqueHandle<RowFileTraits>{open(path_.c_str(), flags, mode)};
     if (file_) return;
     const int reason = errno;
     const std::string text = "cannot create the output file " + path_in_quotes(path_) + ": " + std::strerror(reason);
@@ -65,6 +66,22 @@ void RowFile::append(std::vector<iovec>& parts) {
         left = drop_front(left, static_cast<std::size_t>(written));
     }
     complete_bytes_ += piece;
+}
+
+void RowFile::write_at(std::uint64_t offset, std::span<const std::byte> piece) {
+    std::size_t done = 0;
+    while (done < piece.size()) {
+        const ssize_t written =
+            pwrite(file_.get(), piece.data() + done, piece.size() - done, static_cast<off_t>(offset + done));
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0 && errno == ESPIPE) {
+            throw Error{Errc::invalid_input, "the output " + path_in_quotes(path_) +
+                                                 " has no places to write to; set \"" + param_ + "\" to a file"};
+        }
+        if (written < 0) fail_write(errno);
+        done += static_cast<std::size_t>(written);
+    }
+    complete_bytes_ = std::max(complete_bytes_, offset + piece.size());
 }
 
 void RowFile::fail_write(int reason) {
