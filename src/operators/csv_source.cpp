@@ -389,8 +389,8 @@ void add_csv_source(Registry& registry) {
     registry.add<CsvSource>({
         .name = "csv_source",
         .help = "Reads CSV files (RFC 4180) as batches of text or as tensors of rows by columns; its instances share "
-                "each file by byte ranges; locates and counts malformed records.",
-        .output = "text/csv, or f64, f32, i64, i32",
+                "each file by byte ranges; locates and counts malformed records. \"columns\" in the metadata has the "
+                "names of the columns, \"records\" the number of rows, \"byte\" where the first one begins.",
         .params =
             {{.name = "input",
               .kind = ParamKind::string,

@@ -226,7 +226,6 @@ void add_file_source(Registry& registry) {
         .help =
             "Reads files as they are, in blocks or as records of one shape; its instances share each file. The user "
             "id of a payload is its number in all files together, \"byte\" in its metadata where it begins.",
-        .output = "as dtype says",
         .params = {{.name = "input",
                     .kind = ParamKind::string,
                     .help = "File to read, or a pattern like \"data/*.bin\"; a relative name lies in the directory in "
