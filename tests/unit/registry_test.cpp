@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -54,8 +56,9 @@ TEST(Registry, KnowsTheBuiltInOperators) {
     for (const OperatorInfo* info : registry.list()) names.push_back(info->name);
 
     EXPECT_THAT(names,
-                testing::ElementsAre("affine", "csv_sink", "csv_source", "file_sink", "file_source", "jsonl_sink",
-                                     "null", "pass", "pattern", "records", "scale_records", "vector"));
+                testing::IsSupersetOf({"affine", "csv_sink", "csv_source", "file_sink", "file_source", "jsonl_sink",
+                                       "null", "pass", "pattern", "records", "scale_records", "vector"}));
+    EXPECT_TRUE(std::is_sorted(names.begin(), names.end()));
 }
 
 TEST(Registry, DescribesEveryBuiltInAndItsParameters) {
