@@ -5,6 +5,7 @@
 
 #include <penstock/memory.hpp>
 
+#include "memory/metadata_entries.hpp"
 #include "memory/payload_body.hpp"
 
 namespace penstock {
@@ -59,6 +60,12 @@ template <class T>
 }
 
 }  // namespace
+
+std::optional<MetadataEntry> next_metadata_entry(std::span<const std::byte>& rest) noexcept {
+    const auto entry = next_entry(rest);
+    if (!entry) return std::nullopt;
+    return MetadataEntry{entry->key, value_of(*entry)};
+}
 
 std::optional<MetaValue> MetadataView::find(std::string_view key) const noexcept {
     auto rest = encoded_;

@@ -6,6 +6,10 @@ Registry Registry::with_builtins() {
     Registry registry;
     add_affine(registry);
     add_csv_sink(registry);
+    add_csv_source(registry);
+    add_file_sink(registry);
+    add_file_source(registry);
+    add_jsonl_sink(registry);
     add_null(registry);
     add_pass(registry);
     add_pattern(registry);

@@ -18,38 +18,12 @@ constexpr std::size_t margin = 64;  // that vector code may read beyond either e
 constexpr std::string_view utf8_mark = "\xEF\xBB\xBF";
 constexpr std::string_view utf16_marks[] = {"\xFF\xFE", "\xFE\xFF"};
 
-/// Where a part of the file begins.
-std::uint64_t begin_of(std::size_t part, std::size_t parts, std::uint64_t size_bytes) noexcept {
-    return size_bytes / parts * part + size_bytes % parts * part / parts;
-}
-
-std::size_t count_below(const CsvPositions& positions, std::size_t limit) noexcept {
-    const auto* const first = positions.data();
-    return static_cast<std::size_t>(std::lower_bound(first, first + positions.size(), limit) - first);
-}
-
 }  // namespace
-
-std::string_view CsvRow::field(std::size_t index, std::string& scratch) const {
-    std::string_view text = raw(index);
-    if (quote_ == '\0' || text.size() < 2 || text.front() != quote_ || text.back() != quote_) return text;
-    text = text.substr(1, text.size() - 2);
-    std::size_t quote = text.find(quote_);
-    if (quote == std::string_view::npos) return text;
-    scratch.clear();
-    while (quote != std::string_view::npos) {
-        scratch.append(text.substr(0, quote + 1));
-        text.remove_prefix(std::min(quote + 2, text.size()));
-        quote = text.find(quote_);
-    }
-    scratch.append(text);
-    return scratch;
-}
 
 CsvReader::CsvReader(std::string path, const CsvOptions& options)
     : file_{std::move(path)},
       options_{options},
-      scanner_{options.dialect},
+      rows_{options.dialect},
       capacity_{std::max<std::size_t>(options.block_bytes, margin)},
       begins_before_{std::numeric_limits<std::uint64_t>::max()},
       lines_before_{0} {
@@ -59,7 +33,6 @@ CsvReader::CsvReader(std::string path, const CsvOptions& options)
     }
     memory_ = std::make_unique<char[]>(capacity_ + 2 * margin);
     buffer_ = memory_.get() + margin;
-    row_.quote_ = options_.dialect.quote;
     skip_byte_order_mark();
     read_first_row();
     if (options_.parts > 1) go_to_part();
@@ -82,7 +55,7 @@ void CsvReader::skip_byte_order_mark() {
         filled_ -= utf8_mark.size();
         std::memmove(buffer_, buffer_ + utf8_mark.size(), filled_);
     }
-    scanner_.scan({buffer_, filled_}, state_, marks_);
+    rows_.begin({buffer_, filled_});
 }
 
 void CsvReader::read_first_row() {
@@ -91,44 +64,39 @@ void CsvReader::read_first_row() {
         throw Error{Errc::invalid_input, "the input file " + path_in_quotes(file_.path()) +
                                              " is empty; it should begin with the names of its columns"};
     }
-    if (fields_ == 0 || (options_.header && !row_.problem().empty())) {
+    if (fields() == 0 || (options_.header && !row().problem().empty())) {
         throw Error{Errc::invalid_input, fmt::format("cannot use the first row of the input file {}: {}",
-                                                     path_in_quotes(file_.path()), row_.problem())};
+                                                     path_in_quotes(file_.path()), row().problem())};
     }
-    if (!options_.header) {  // it is read again
-        next_row_ = row_index_;
-        next_begin_ = row_.begin_;
-        next_stray_ = 0;
+    if (!options_.header) {
+        rows_.step_back();
         return;
     }
     std::string scratch;
-    for (std::size_t i = 0; i < fields_; ++i) names_.emplace_back(row_.field(i, scratch));
+    for (std::size_t i = 0; i < fields(); ++i) names_.emplace_back(row().field(i, scratch));
 }
 
 void CsvReader::go_to_part() {
     const std::uint64_t size = *file_.size_bytes();
-    const std::uint64_t begin = begin_of(options_.part, options_.parts, size);
-    begins_before_ = begin_of(options_.part + 1, options_.parts, size);
-    const std::uint64_t data_begin = base_ + next_begin_;
+    const std::uint64_t begin = part_begin(options_.part, options_.parts, size);
+    begins_before_ = part_begin(options_.part + 1, options_.parts, size);
+    const std::uint64_t data_begin = base_ + rows_.next_begin();
     if (begin <= data_begin) return;
     // From one byte earlier: if that ends a row, the next row begins where the part does.
     const std::uint64_t from = begin - 1;
     state_ = {};
-    *lines_before_ += lines_up_to(next_row_, next_begin_);
+    *lines_before_ += rows_.lines_before_next();
     if (options_.dialect.quote == '\0') {
         lines_before_.reset();
     } else {
         for (std::uint64_t at = data_begin; at < from;) {
             const auto room = static_cast<std::size_t>(std::min<std::uint64_t>(capacity_, from - at));
             const std::size_t count = file_.read_at(at, buffer_, room);
-            *lines_before_ += scanner_.skip({buffer_, count}, state_);
+            *lines_before_ += rows_.scanner().skip({buffer_, count}, state_);
             at += count;
         }
     }
-    marks_.clear();
-    next_row_ = 0;
-    next_begin_ = 0;
-    next_stray_ = 0;
+    rows_.begin({}, state_);
     base_ = from;
     filled_ = 0;
     at_end_ = false;
@@ -147,105 +115,34 @@ std::size_t CsvReader::column(std::string_view name) const {
 
 bool CsvReader::next() {
     for (;;) {
-        while (next_row_ < marks_.row_ends.size()) {
-            if (base_ + next_begin_ >= begins_before_) return false;
-            if (take_row()) return true;
-        }
-        if (at_end_ || base_ + next_begin_ >= begins_before_) return false;
-        if (!dropping_ && filled_ - next_begin_ >= options_.max_row_bytes) {
-            take_start_of_long_row();
+        if (base_ + rows_.next_begin() >= begins_before_) return false;
+        if (rows_.next()) return base_ + rows_.row().begin() < begins_before_;
+        if (at_end_ || base_ + rows_.next_begin() >= begins_before_) return false;
+        if (!dropping_ && filled_ - rows_.next_begin() >= options_.max_row_bytes) {
+            constexpr std::size_t shown = 1024;
+            rows_.take_start(std::min(shown, options_.max_row_bytes),
+                             fmt::format("it is longer than {} bytes; a quote may be missing", options_.max_row_bytes));
+            dropping_ = true;
             return true;
         }
         refill();
     }
 }
 
-/// @return false for an empty line.
-bool CsvReader::take_row() {
-    row_index_ = next_row_++;
-    const std::size_t first_end = row_index_ == 0 ? 0 : marks_.row_ends[row_index_ - 1] + 1U;
-    const std::size_t last_end = marks_.row_ends[row_index_];
-    row_.begin_ = next_begin_;
-    row_.end_ = marks_.ends[last_end];
-    next_begin_ = row_.end_ + 1;
-    if (row_.end_ > row_.begin_ && buffer_[row_.end_ - 1] == '\r') --row_.end_;
-    if (row_.end_ == row_.begin_) return false;
-    row_.buffer_ = buffer_;
-    row_.ends_ = marks_.ends.data() + first_end;
-    row_.fields_ = last_end - first_end + 1;
-    if (!row_.problem_.empty()) row_.problem_.clear();
-    if (fields_ == 0) fields_ = row_.fields_;
-    if (row_.fields_ != fields_) {
-        row_.problem_ =
-            fmt::format("it has {} field{} instead of {}", row_.fields_, row_.fields_ == 1 ? "" : "s", fields_);
-    }
-    if (marks_.has_quotes) check_quotes();
-    return true;
-}
-
-void CsvReader::check_quotes() {
-    while (next_stray_ < marks_.strays.size() && marks_.strays[next_stray_] < row_.begin_) ++next_stray_;
-    if (next_stray_ < marks_.strays.size() && marks_.strays[next_stray_] < row_.end_) {
-        row_.problem_ = "a quote stands inside an unquoted field";
-        return;
-    }
-    // Without strays each quote opens or closes, so that a field that begins and ends with one is well-formed.
-    const char quote = options_.dialect.quote;
-    for (std::size_t i = 0; i < row_.fields_; ++i) {
-        const std::string_view field = row_.raw(i);
-        if (field.empty() || field.front() != quote) continue;
-        if (i + 1 == row_.fields_ && ends_in_quotes_ && next_row_ == marks_.row_ends.size()) {
-            row_.problem_ = "a quoted field does not end";
-        } else if (field.size() < 2 || field.back() != quote) {
-            row_.problem_ = "text follows a closing quote";
-        } else {
-            continue;
-        }
-        return;
-    }
-}
-
-void CsvReader::take_start_of_long_row() {
-    constexpr std::size_t shown = 1024;
-    row_index_ = next_row_;
-    row_.buffer_ = buffer_;
-    row_.ends_ = nullptr;
-    row_.begin_ = next_begin_;
-    row_.end_ = next_begin_ + std::min(shown, options_.max_row_bytes);
-    row_.fields_ = 0;
-    row_.problem_ = fmt::format("it is longer than {} bytes; a quote may be missing", options_.max_row_bytes);
-    dropping_ = true;
-}
-
 void CsvReader::refill() {
-    const std::size_t keep_from = dropping_ ? filled_ : next_begin_;
-    if (lines_before_) *lines_before_ += lines_up_to(marks_.row_ends.size(), keep_from);
+    const std::size_t keep_from = dropping_ ? filled_ : rows_.next_begin();
+    if (lines_before_) *lines_before_ += dropping_ ? rows_.lines() : rows_.lines_before_next();
+    state_ = dropping_ ? rows_.state() : QuoteState{};
     base_ += keep_from;
     filled_ -= keep_from;
-    if (!dropping_) state_ = {};
     make_room(keep_from);
-    marks_.clear();
-    next_row_ = 0;
-    next_begin_ = 0;
-    next_stray_ = 0;
     const std::size_t count = read_more();
     filled_ += count;
     // What was kept is scanned again: it is less than a row.
-    scanner_.scan({buffer_, filled_}, state_, marks_);
-    if (count == 0) end_last_row();
-    if (dropping_ && marks_.row_ends.size() > 0) {
-        dropping_ = false;
-        next_row_ = 1;
-        next_begin_ = marks_.ends[marks_.row_ends[0]] + 1U;
-    }
-}
-
-void CsvReader::end_last_row() {
-    at_end_ = true;
-    if (dropping_ || filled_ == 0) return;
-    ends_in_quotes_ = state_.quoted;
-    marks_.row_ends.push_back(static_cast<std::uint32_t>(marks_.ends.size()));
-    marks_.ends.push_back(static_cast<std::uint32_t>(filled_));
+    rows_.begin({buffer_, filled_}, state_);
+    at_end_ = count == 0;
+    if (at_end_ && !dropping_) rows_.end_text();
+    if (dropping_) dropping_ = !rows_.drop_rest_of_row();
 }
 
 /// Moves what is still needed to the front, into a larger buffer if it is half of this one.
@@ -266,11 +163,6 @@ std::size_t CsvReader::read_more() {
     return file_.read_next(buffer_ + filled_, capacity_ - filled_);
 }
 
-/// Line ends in the buffer before the row that begins there.
-std::uint64_t CsvReader::lines_up_to(std::size_t row_index, std::size_t begin) const noexcept {
-    return row_index + count_below(marks_.embedded, begin);
-}
-
 std::uint64_t CsvReader::line() {
     if (!lines_before_) {
         lines_before_ = 0;
@@ -279,28 +171,11 @@ std::uint64_t CsvReader::line() {
         for (std::uint64_t at = 0; at < base_;) {
             const auto room = static_cast<std::size_t>(std::min<std::uint64_t>(block.size(), base_ - at));
             const std::size_t count = file_.read_at(at, block.data(), room);
-            *lines_before_ += scanner_.skip({block.data(), count}, unused);
+            *lines_before_ += rows_.scanner().skip({block.data(), count}, unused);
             at += count;
         }
     }
-    return *lines_before_ + lines_up_to(row_index_, row_.begin_) + 1;
-}
-
-std::optional<std::uint64_t> CsvReader::part_bytes() const noexcept {
-    if (!file_.size_bytes()) return std::nullopt;
-    const std::uint64_t size = *file_.size_bytes();
-    return begin_of(options_.part + 1, options_.parts, size) - begin_of(options_.part, options_.parts, size);
-}
-
-bool CsvReader::check_growth() const {
-    const bool grew = file_.grew();
-    if (grew && options_.parts > 1) {
-        throw Error{Errc::invalid_input,
-                    "the input file " + path_in_quotes(file_.path()) +
-                        " grew while its parts were read, so some of its rows may be missing or there twice; let it be "
-                        "complete before the run, or set \"instances\" to 1"};
-    }
-    return grew;
+    return *lines_before_ + rows_.lines_before_row() + 1;
 }
 
 }  // namespace penstock

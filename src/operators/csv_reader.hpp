@@ -8,45 +8,10 @@
 #include <string_view>
 #include <vector>
 
-#include "operators/csv_scan.hpp"
+#include "operators/csv_rows.hpp"
 #include "operators/input_file.hpp"
 
 namespace penstock {
-
-/// A row, or what stands in the place of one. A view into the reader, valid until its next `next`.
-class CsvRow {
-public:
-    /// Number of fields.
-    [[nodiscard]] std::size_t size() const noexcept { return fields_; }
-    /// A field as it stands in the file, quotes and all.
-    [[nodiscard]] std::string_view raw(std::size_t index) const noexcept {
-        const std::size_t begin = index == 0 ? begin_ : ends_[index - 1] + 1U;
-        const std::size_t end = index + 1 == fields_ ? end_ : ends_[index];
-        return {buffer_ + begin, end - begin};
-    }
-    /// What it means: without its quotes, doubled quotes as one. Uses `scratch` only if there were any of those.
-    [[nodiscard]] std::string_view field(std::size_t index, std::string& scratch) const;
-    /// All of it, without the line end.
-    [[nodiscard]] std::string_view text() const noexcept { return {buffer_ + begin_, end_ - begin_}; }
-    /// Why it cannot be used; empty if it is well-formed and has as many fields as the first row.
-    [[nodiscard]] const std::string& problem() const noexcept { return problem_; }
-
-    /// For loops over many fields: field i ends at `ends()[i]` of the buffer, the last one at `end()`.
-    [[nodiscard]] const char* buffer() const noexcept { return buffer_; }
-    [[nodiscard]] const std::uint32_t* ends() const noexcept { return ends_; }
-    [[nodiscard]] std::size_t begin() const noexcept { return begin_; }
-    [[nodiscard]] std::size_t end() const noexcept { return end_; }
-
-private:
-    friend class CsvReader;
-    const char* buffer_ = nullptr;
-    const std::uint32_t* ends_ = nullptr;
-    std::size_t begin_ = 0;
-    std::size_t end_ = 0;
-    std::size_t fields_ = 0;
-    char quote_ = '"';
-    std::string problem_;
-};
 
 /// Which rows of a file to read, and how.
 struct CsvOptions {
@@ -78,43 +43,37 @@ public:
     /// The column of that name. @throws Error{invalid_input} if there is none or more than one; it lists the names.
     [[nodiscard]] std::size_t column(std::string_view name) const;
     /// How many fields a row must have: as many as the first one. 0 for an empty file.
-    [[nodiscard]] std::size_t fields() const noexcept { return fields_; }
+    [[nodiscard]] std::size_t fields() const noexcept { return rows_.fields(); }
 
     /// Goes to the next row, good or bad. @return false at the end of the part.
     /// @throws Error{invalid_input} if the file cannot be read, or has become shorter.
     [[nodiscard]] bool next();
-    [[nodiscard]] const CsvRow& row() const noexcept { return row_; }
+    [[nodiscard]] const CsvRow& row() const noexcept { return rows_.row(); }
     /// Where the row begins in the file, from 0.
-    [[nodiscard]] std::uint64_t byte() const noexcept { return base_ + row_.begin_; }
+    [[nodiscard]] std::uint64_t byte() const noexcept { return base_ + rows_.row().begin(); }
     /// In which line it begins, from 1. Cheap after the first time.
     [[nodiscard]] std::uint64_t line();
 
     [[nodiscard]] const std::string& path() const noexcept { return file_.path(); }
-    /// Bytes of the file that belong to this part; nothing if it is no regular file.
-    [[nodiscard]] std::optional<std::uint64_t> part_bytes() const noexcept;
+    /// The file's size when it was opened; nothing if it is no regular file.
+    [[nodiscard]] std::optional<std::uint64_t> size_bytes() const noexcept { return file_.size_bytes(); }
     /// Throws if parts of the file may have been missed, because it grew while it was read in parts.
     /// @return true if it grew and was read in one part, up to its old end.
-    bool check_growth() const;
+    bool check_growth() const { return file_.check_growth(options_.parts); }
+    [[noreturn]] void fail_for_growth() const { file_.fail_for_growth(); }
 
 private:
     void skip_byte_order_mark();
     void read_first_row();
     void go_to_part();
-    [[nodiscard]] bool take_row();
-    void take_start_of_long_row();
-    void check_quotes();
     void refill();
-    void end_last_row();
     void make_room(std::size_t keep_from);
     [[nodiscard]] std::size_t read_more();
-    [[nodiscard]] std::uint64_t lines_up_to(std::size_t row_index, std::size_t begin) const noexcept;
 
     InputFile file_;
     CsvOptions options_;
-    CsvScanner scanner_;
+    CsvRows rows_;
     std::vector<std::string> names_;
-    std::size_t fields_ = 0;
-    CsvRow row_;
 
     std::unique_ptr<char[]> memory_;
     char* buffer_ = nullptr;  // inside the memory: vector code may read a few bytes before and after
@@ -124,13 +83,7 @@ private:
     std::uint64_t begins_before_;  // rows that begin there or later are another part's
     bool at_end_ = false;
 
-    CsvMarks marks_;
-    QuoteState state_;            // after what is in the buffer
-    std::size_t row_index_ = 0;   // of row_ in marks_.row_ends
-    std::size_t next_row_ = 0;    // the one after it
-    std::size_t next_begin_ = 0;  // where that begins
-    std::size_t next_stray_ = 0;
-    bool ends_in_quotes_ = false;                // the last row, at the end of the file
+    QuoteState state_;                           // where the buffer begins, if in the middle of a row
     bool dropping_ = false;                      // up to the next line end outside quotes
     std::optional<std::uint64_t> lines_before_;  // line ends in the file before the buffer; counted when first asked
 };

@@ -14,21 +14,33 @@
 namespace penstock {
 namespace {
 
-void find_portably(std::string_view text, CsvDialect dialect, CsvMasks* masks) noexcept {
+std::uint64_t count(std::uint64_t mask) noexcept {
+    return static_cast<std::uint64_t>(std::popcount(mask));
+}
+
+std::uint64_t find_portably(std::string_view text, CsvDialect dialect, CsvMasks* masks) noexcept {
+    std::uint64_t newlines = 0;
     for (std::size_t at = 0; at < text.size(); at += mask_bytes, ++masks) {
         const char* const block = text.data() + at;
         *masks = {portable_mask_of(block, dialect.delimiter), portable_mask_of(block, '\n'),
                   portable_mask_of(block, dialect.quote)};
+        masks->marks = count(masks->delimiters | masks->newlines);
+        newlines += count(masks->newlines);
     }
+    return newlines;
 }
 
 #if defined(__SSE2__)
 
-void find_by_sse2(std::string_view text, CsvDialect dialect, CsvMasks* masks) noexcept {
+std::uint64_t find_by_sse2(std::string_view text, CsvDialect dialect, CsvMasks* masks) noexcept {
+    std::uint64_t newlines = 0;
     for (std::size_t at = 0; at < text.size(); at += mask_bytes, ++masks) {
         const char* const block = text.data() + at;
         *masks = {mask_of(block, dialect.delimiter), mask_of(block, '\n'), mask_of(block, dialect.quote)};
+        masks->marks = count(masks->delimiters | masks->newlines);
+        newlines += count(masks->newlines);
     }
+    return newlines;
 }
 
 #endif
@@ -37,23 +49,28 @@ void find_by_sse2(std::string_view text, CsvDialect dialect, CsvMasks* masks) no
 
 // The base build must run on any x86-64, so these two ask for their instructions themselves.
 
-__attribute__((target("avx2"))) std::uint64_t both_halves(__m256i low, __m256i high) noexcept {
+__attribute__((target("avx2"), always_inline)) inline std::uint64_t both_halves(__m256i low, __m256i high) noexcept {
     return static_cast<std::uint64_t>(static_cast<unsigned>(_mm256_movemask_epi8(low))) |
            static_cast<std::uint64_t>(static_cast<unsigned>(_mm256_movemask_epi8(high))) << 32U;
 }
 
-__attribute__((target("avx2"))) void find_by_avx2(std::string_view text, CsvDialect dialect, CsvMasks* masks) noexcept {
+__attribute__((target("avx2,popcnt"))) std::uint64_t find_by_avx2(std::string_view text, CsvDialect dialect,
+                                                                  CsvMasks* masks) noexcept {
     const __m256i delimiter = _mm256_set1_epi8(dialect.delimiter);
     const __m256i newline = _mm256_set1_epi8('\n');
     const __m256i quote = _mm256_set1_epi8(dialect.quote);
+    std::uint64_t all_newlines = 0;
     for (std::size_t at = 0; at < text.size(); at += mask_bytes, ++masks) {
         const auto* block = reinterpret_cast<const __m256i*>(text.data() + at);
         const __m256i low = _mm256_loadu_si256(block);
         const __m256i high = _mm256_loadu_si256(block + 1);
-        *masks = {both_halves(_mm256_cmpeq_epi8(low, delimiter), _mm256_cmpeq_epi8(high, delimiter)),
-                  both_halves(_mm256_cmpeq_epi8(low, newline), _mm256_cmpeq_epi8(high, newline)),
-                  both_halves(_mm256_cmpeq_epi8(low, quote), _mm256_cmpeq_epi8(high, quote))};
+        const auto newlines = both_halves(_mm256_cmpeq_epi8(low, newline), _mm256_cmpeq_epi8(high, newline));
+        const auto delimiters = both_halves(_mm256_cmpeq_epi8(low, delimiter), _mm256_cmpeq_epi8(high, delimiter));
+        *masks = {delimiters, newlines, both_halves(_mm256_cmpeq_epi8(low, quote), _mm256_cmpeq_epi8(high, quote)),
+                  static_cast<std::uint64_t>(_mm_popcnt_u64(delimiters | newlines))};
+        all_newlines += static_cast<std::uint64_t>(_mm_popcnt_u64(newlines));
     }
+    return all_newlines;
 }
 
 #endif
@@ -106,7 +123,29 @@ Letter take_byte(char byte, CsvDialect dialect, QuoteState& state) noexcept {
     return ends ? Letter::field_end : Letter::plain;
 }
 
-void add_positions(std::uint64_t mask, std::size_t base, CsvPositions& into) {
+/// A letter that means nothing in the dialect.
+char neither(CsvDialect dialect) noexcept {
+    char letter = 'a';
+    while (letter == dialect.delimiter || letter == dialect.quote) ++letter;
+    return letter;
+}
+
+/// Adds `base` plus the number of each bit that is set.
+void add_positions(std::uint64_t mask, std::uint64_t marks, std::size_t base, CsvPositions& into) {
+    constexpr std::uint64_t at_once = 8;
+    std::uint32_t* at = into.room(mask_bytes + at_once);
+    const auto first = static_cast<std::uint32_t>(base);
+    // Eight at once and perhaps too many: a loop that ends after each number of marks is mispredicted at most blocks.
+    for (std::uint64_t done = 0; done < marks; done += at_once) {
+        for (std::uint64_t i = 0; i < at_once; ++i) {
+            *at++ = first + static_cast<std::uint32_t>(std::countr_zero(mask | std::uint64_t{1} << (mask_bytes - 1)));
+            mask &= mask - 1;
+        }
+    }
+    into.grow_by(marks);
+}
+
+void add_few_positions(std::uint64_t mask, std::size_t base, CsvPositions& into) {
     for (; mask != 0; mask &= mask - 1) {
         into.push_back(static_cast<std::uint32_t>(base + static_cast<std::size_t>(std::countr_zero(mask))));
     }
@@ -132,71 +171,72 @@ std::span<const CsvScanMethod> csv_scan_methods() noexcept {
 }
 
 /// Calls `take(base, masks, bytes)` for each 64 bytes of the text and for what is left of it.
+/// @return the number of newlines.
 template <class Take>
-void CsvScanner::for_each_block(std::string_view text, Take&& take) const {
+std::uint64_t CsvScanner::for_each_block(std::string_view text, Take&& take) const {
     constexpr std::size_t at_once = 64;  // their masks stay in the first-level cache
     std::array<CsvMasks, at_once> masks;
     const auto handle = [&](std::size_t base, CsvMasks mask, std::size_t size) {
         if (dialect_.quote == '\0') mask.quotes = 0;
         take(base, mask, text.substr(base, size));
     };
+    std::uint64_t newlines = 0;
     std::size_t base = 0;
     while (text.size() - base >= mask_bytes) {
         const std::size_t blocks = std::min(at_once, (text.size() - base) / mask_bytes);
-        method_.find(text.substr(base, blocks * mask_bytes), dialect_, masks.data());
+        newlines += method_.find(text.substr(base, blocks * mask_bytes), dialect_, masks.data());
         for (std::size_t i = 0; i < blocks; ++i, base += mask_bytes) handle(base, masks[i], mask_bytes);
     }
     const std::size_t left = text.size() - base;
-    if (left == 0) return;
-    std::array<char, mask_bytes> rest{};
+    if (left == 0) return newlines;
+    std::array<char, mask_bytes> rest;
+    rest.fill(neither(dialect_));
     std::memcpy(rest.data(), text.data() + base, left);
-    method_.find({rest.data(), rest.size()}, dialect_, masks.data());
-    const std::uint64_t real = (std::uint64_t{1} << left) - 1;
-    handle(base, {masks[0].delimiters & real, masks[0].newlines & real, masks[0].quotes & real}, left);
+    newlines += method_.find({rest.data(), rest.size()}, dialect_, masks.data());
+    handle(base, masks[0], left);
+    return newlines;
 }
 
 void CsvScanner::scan(std::string_view text, QuoteState& state, CsvMarks& marks) const {
     for_each_block(text, [&](std::size_t base, const CsvMasks& masks, std::string_view block) {
-        std::uint32_t* const end_begin = marks.ends.room(mask_bytes);
-        std::uint32_t* const row_begin = marks.row_ends.room(mask_bytes);
-        std::uint32_t* end = end_begin;
-        std::uint32_t* row = row_begin;
-        const std::size_t ends_before = marks.ends.size();
-        marks.has_quotes |= masks.quotes != 0;
-        const auto add = [&](std::size_t position, bool is_row_end) {
-            *row = static_cast<std::uint32_t>(ends_before + static_cast<std::size_t>(end - end_begin));
-            row += is_row_end ? 1 : 0;
-            *end++ = static_cast<std::uint32_t>(position);
-        };
+        if (masks.quotes == 0 && !state.quoted) {
+            const std::uint64_t ends = masks.delimiters | masks.newlines;
+            state.may_open = (ends >> (block.size() - 1) & 1U) != 0;
+            add_positions(ends, masks.marks, base, marks.ends);
+            add_few_positions(masks.newlines, base, marks.row_ends);
+            return;
+        }
+        marks.has_quotes = true;
         if (RegularBlock found; take_regular(masks, block.size(), state, found)) {
-            for (std::uint64_t left = found.ends; left != 0; left &= left - 1) {
-                const auto bit = static_cast<unsigned>(std::countr_zero(left));
-                add(base + bit, (found.row_ends >> bit & 1U) != 0);
-            }
-            add_positions(found.embedded, base, marks.embedded);
-        } else {
-            for (std::size_t i = 0; i < block.size(); ++i) {
-                const Letter letter = take_byte(block[i], dialect_, state);
-                const std::size_t at = base + i;
-                if (letter == Letter::field_end || letter == Letter::row_end) add(at, letter == Letter::row_end);
-                if (letter == Letter::embedded) marks.embedded.push_back(static_cast<std::uint32_t>(at));
-                if (letter == Letter::stray) marks.strays.push_back(static_cast<std::uint32_t>(at));
+            add_few_positions(found.ends, base, marks.ends);
+            add_few_positions(found.row_ends, base, marks.row_ends);
+            add_few_positions(found.embedded, base, marks.embedded);
+            return;
+        }
+        for (std::size_t i = 0; i < block.size(); ++i) {
+            const auto at = static_cast<std::uint32_t>(base + i);
+            switch (take_byte(block[i], dialect_, state)) {
+                case Letter::plain: break;
+                case Letter::row_end: marks.row_ends.push_back(at); [[fallthrough]];
+                case Letter::field_end: marks.ends.push_back(at); break;
+                case Letter::embedded: marks.embedded.push_back(at); break;
+                case Letter::stray: marks.strays.push_back(at); break;
             }
         }
-        marks.ends.grow_by(static_cast<std::size_t>(end - end_begin));
-        marks.row_ends.grow_by(static_cast<std::size_t>(row - row_begin));
     });
 }
 
 std::uint64_t CsvScanner::skip(std::string_view text, QuoteState& state) const {
-    std::uint64_t lines = 0;
-    for_each_block(text, [&](std::size_t, const CsvMasks& masks, std::string_view block) {
-        lines += static_cast<std::uint64_t>(std::popcount(masks.newlines));
+    return for_each_block(text, [&](std::size_t, const CsvMasks& masks, std::string_view block) {
+        if (masks.quotes == 0) {
+            const std::uint64_t last = (masks.delimiters | masks.newlines) >> (block.size() - 1) & 1U;
+            state.may_open = last != 0 && !state.quoted;
+            return;
+        }
         RegularBlock found;
         if (take_regular(masks, block.size(), state, found)) return;
         for (const char byte : block) static_cast<void>(take_byte(byte, dialect_, state));
     });
-    return lines;
 }
 
 }  // namespace penstock

@@ -30,12 +30,14 @@ struct CsvMasks {
     std::uint64_t delimiters = 0;
     std::uint64_t newlines = 0;
     std::uint64_t quotes = 0;
+    std::uint64_t marks = 0;  ///< How many delimiters and newlines.
 };
 
 /// A way to find them: `masks` gets one entry for each 64 bytes of the text, whose size is a multiple of that.
+/// Returns the number of newlines.
 struct CsvScanMethod {
     std::string_view name;
-    void (*find)(std::string_view text, CsvDialect dialect, CsvMasks* masks) noexcept;
+    std::uint64_t (*find)(std::string_view text, CsvDialect dialect, CsvMasks* masks) noexcept;
 };
 
 /// The methods that this processor can run, the fastest first. The last one needs no vector instructions.
@@ -67,7 +69,7 @@ private:
 /// Positions in a scanned text.
 struct CsvMarks {
     CsvPositions ends;      ///< Of fields: delimiters and line ends outside quotes.
-    CsvPositions row_ends;  ///< Indexes into `ends` of those that are line ends.
+    CsvPositions row_ends;  ///< Those of them that are line ends.
     CsvPositions embedded;  ///< Line ends inside quotes.
     CsvPositions strays;    ///< Quotes inside unquoted fields.
     bool has_quotes = false;
@@ -94,7 +96,7 @@ public:
 
 private:
     template <class Take>
-    void for_each_block(std::string_view text, Take&& take) const;
+    std::uint64_t for_each_block(std::string_view text, Take&& take) const;
 
     CsvDialect dialect_;
     CsvScanMethod method_;

@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -7,7 +6,9 @@
 
 #include <penstock/operator.hpp>
 
+#include "base/quote.hpp"
 #include "operators/builtins.hpp"
+#include "operators/csv_rows.hpp"
 #include "operators/delimiters.hpp"
 #include "operators/malformed.hpp"
 #include "operators/progress.hpp"
@@ -20,14 +21,27 @@ iovec part(std::string_view text) noexcept {
     return {const_cast<char*>(text.data()), text.size()};  // writev only reads
 }
 
+/// How many names there are.
+std::size_t fields_of(std::string_view header) {
+    CsvRows rows{{}};
+    rows.begin_whole(header);
+    if (!rows.next()) return 0;
+    if (!rows.row().problem().empty()) {
+        throw Error{Errc::invalid_input,
+                    fmt::format("\"header\" is no row of CSV: {}: {}", rows.row().problem(), in_quotes(header))};
+    }
+    return rows.row().size();
+}
+
 class CsvSink final : public Sink {
 public:
     CsvSink(const Params& params, StageContext& context)
         : context_{context},
           header_{params.get<std::string>("header")},
-          commas_{static_cast<std::size_t>(std::count(header_.begin(), header_.end(), ','))},
+          fields_{fields_of(header_)},
           file_{context.result_path(params.get<std::string>("output"))},
-          malformed_{context} {
+          malformed_{context, params.get<std::string>("dead_letter")},
+          quoted_rows_{{}, header_.empty() ? any_number_of_fields : fields_} {
         if (header_.empty()) return;
         parts_ = {part(header_), part("\n")};
         file_.append(parts_);
@@ -36,10 +50,14 @@ public:
     void consume(const Payload& in) override {
         if (batches_ == 0) watch_.start();
         const std::string_view text = in.text();
-        const Scan scan = scan_records(text);
+        // Most text has no quotes, and then a count of its commas will do.
+        const bool is_quoted = text.find('"') != std::string_view::npos;
+        const Scan scan = is_quoted ? scan_quoted(text) : scan_records(text);
         if (scan.malformed == 0) {
             parts_ = {part(text)};
             if (!text.empty() && text.back() != '\n') parts_.push_back(part("\n"));
+        } else if (is_quoted) {
+            collect_well_formed_quoted(in.id(), text);
         } else {
             collect_well_formed(in.id(), text);
         }
@@ -64,7 +82,14 @@ private:
 
     /// Without a header any number of fields will do.
     [[nodiscard]] bool is_well_formed(const Line& line) const noexcept {
-        return header_.empty() || line.commas == commas_;
+        return header_.empty() || line.commas + 1 == fields_;
+    }
+
+    [[nodiscard]] Scan scan_quoted(std::string_view text) {
+        Scan scan;
+        quoted_rows_.begin_whole(text);
+        while (quoted_rows_.next()) ++(quoted_rows_.row().problem().empty() ? scan.records : scan.malformed);
+        return scan;
     }
 
     [[nodiscard]] Scan scan_records(std::string_view text) const noexcept {
@@ -82,9 +107,23 @@ private:
                 parts_.push_back(part(record));
                 parts_.push_back(part("\n"));
             } else {
-                malformed_.add(id, line.number, record, fmt::format("it has not {} fields", commas_ + 1));
+                malformed_.add(id, line.number, record, fmt::format("it has not {} fields", fields_));
             }
         });
+    }
+
+    void collect_well_formed_quoted(PayloadId id, std::string_view text) {
+        parts_.clear();
+        quoted_rows_.begin_whole(text);
+        while (quoted_rows_.next()) {
+            const CsvRow& row = quoted_rows_.row();
+            if (row.problem().empty()) {
+                parts_.push_back(part(row.text()));
+                parts_.push_back(part("\n"));
+            } else {
+                malformed_.add(id, quoted_rows_.lines_before_row() + 1, row.text(), row.problem());
+            }
+        }
     }
 
     void log_progress() {
@@ -110,9 +149,10 @@ private:
 
     StageContext& context_;
     std::string header_;
-    std::size_t commas_;
+    std::size_t fields_;
     RowFile file_;
     MalformedRecords malformed_;
+    CsvRows quoted_rows_;
     std::vector<iovec> parts_;
     std::uint64_t batches_ = 0;
     std::uint64_t records_ = 0;
@@ -134,7 +174,13 @@ void add_csv_sink(Registry& registry) {
                    {.name = "header",
                     .kind = ParamKind::string,
                     .help = "First line; its commas say how many fields a record has. Empty: no header and no check.",
-                    .fallback = ParamValue{std::string{"record_id,value,timestamp"}}}},
+                    .fallback = ParamValue{std::string{"record_id,value,timestamp"}}},
+                   {.name = "dead_letter",
+                    .kind = ParamKind::string,
+                    .help =
+                        "Result file that keeps the malformed records as JSON lines, with payload, line and reason. "
+                        "Empty: none.",
+                    .fallback = ParamValue{std::string{}}}},
     });
 }
 

@@ -52,13 +52,24 @@ std::size_t InputFile::read_next(char* into, std::size_t room) const {
     }
 }
 
-bool InputFile::grew() const {
+bool InputFile::check_growth(std::size_t parts) const {
     if (!size_bytes_) return false;
     struct stat status = {};
     if (fstat(file_.get(), &status) != 0) fail("examine");
     const auto now = static_cast<std::uint64_t>(status.st_size);
     if (now < *size_bytes_) fail_shorter(now);
+    if (now > *size_bytes_ && parts > 1) fail_for_growth();
     return now > *size_bytes_;
+}
+
+void InputFile::fail_for_growth() const {
+    throw Error{Errc::invalid_input, "the input file " + path_in_quotes(path_) +
+                                         " grew while its parts were read, so that something may be missing or there "
+                                         "twice; let it be complete before the run, or set \"instances\" to 1"};
+}
+
+std::uint64_t part_begin(std::size_t part, std::size_t parts, std::uint64_t size) noexcept {
+    return size / parts * part + size % parts * part / parts;
 }
 
 void InputFile::fail(std::string_view what) const {

@@ -28,8 +28,10 @@ public:
     /// @throws Error{invalid_input} if it cannot be read.
     [[nodiscard]] std::size_t read_next(char* into, std::size_t room) const;
 
-    /// Whether the file is longer now than it was. @throws Error{invalid_input} if it is shorter.
-    [[nodiscard]] bool grew() const;
+    /// Whether the file is longer now than it was. @throws Error{invalid_input} if it is shorter, or if it is longer
+    /// and was read in parts: they may then lack something or overlap.
+    bool check_growth(std::size_t parts) const;
+    [[noreturn]] void fail_for_growth() const;
 
 private:
     [[noreturn]] void fail(std::string_view what) const;
@@ -39,5 +41,8 @@ private:
     UniqueHandle<RowFileTraits> file_;
     std::optional<std::uint64_t> size_bytes_;
 };
+
+/// Where the part begins of something that so many parts share; where the last one ends for part = parts.
+[[nodiscard]] std::uint64_t part_begin(std::size_t part, std::size_t parts, std::uint64_t size) noexcept;
 
 }  // namespace penstock

@@ -186,7 +186,7 @@ TEST_F(CsvReading, ReadsAPipeAsItComes) {
 
     ASSERT_EQ(rows.size(), 2U);
     EXPECT_EQ(rows[1].fields, (Fields{"3", "4\n\"5"}));
-    EXPECT_FALSE(reader.part_bytes());
+    EXPECT_FALSE(reader.size_bytes());
 }
 
 TEST_F(CsvReading, NoticesAFileThatShrinks) {

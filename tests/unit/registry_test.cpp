@@ -55,8 +55,9 @@ TEST(Registry, KnowsTheBuiltInOperators) {
     const Registry registry = Registry::with_builtins();
     for (const OperatorInfo* info : registry.list()) names.push_back(info->name);
 
-    EXPECT_THAT(names, testing::IsSupersetOf(
-                           {"affine", "csv_sink", "null", "pass", "pattern", "records", "scale_records", "vector"}));
+    EXPECT_THAT(names,
+                testing::IsSupersetOf({"affine", "csv_sink", "csv_source", "file_sink", "file_source", "jsonl_sink",
+                                       "null", "pass", "pattern", "records", "scale_records", "vector"}));
     EXPECT_TRUE(std::is_sorted(names.begin(), names.end()));
 }
 
