@@ -154,7 +154,8 @@ struct ParamInfo {
     std::vector<std::string> choices = {};    ///< Legal strings, when they are few.
 };
 
-/// Describes an operator. `input` and `output` name payload types ("text/csv", "f64"); empty means any.
+/// Describes an operator. `input` and `output` name payload types ("text/csv", "f64"), several as "f32 or f64";
+/// "numbers" stands for every dtype of numbers, empty for any payload.
 struct OperatorInfo {
     std::string name;
     OperatorKind kind = OperatorKind::processor;
