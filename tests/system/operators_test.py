@@ -48,7 +48,7 @@ class Flow(RunTestCase):
         spec = {"stages": [stage("source", "detector", rows=4, columns=4, events=1, frames=300),
                            stage("split", "split", by="comparison", key="kind", value="data", channel="data",
                                  otherwise="others"),
-                           stage("slow", "sleep", duration="0.1ms", distribution="exponential", instances=2),
+                           stage("slow", "sleep", duration=0.1, distribution="exponential", instances=2),
                            stage("merge", "merge", order="user_id"),
                            stage("sink", "recorder")],
                 "channels": [channel("source", "split"), channel("split", "slow", name="data"),
