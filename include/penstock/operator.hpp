@@ -63,6 +63,12 @@ struct OutputTotals {
     [[nodiscard]] std::uint64_t pending() const noexcept { return published - settled - dropped; }
 };
 
+/// A channel as the stage at one of its ends sees it.
+struct ChannelEnd {
+    std::uint16_t number = 0;  ///< What `Payload::channel` says of the payloads that come through it.
+    std::string name;          ///< What `Output::emit` takes.
+};
+
 /// What an operator instance may know about where it runs. Lives as long as the operator.
 class StageContext {
 public:
@@ -73,6 +79,9 @@ public:
     [[nodiscard]] virtual int instances() const noexcept = 0;
     [[nodiscard]] virtual int upstream_instances() const noexcept = 0;
     [[nodiscard]] virtual int downstream_instances() const noexcept = 0;
+    /// The channels that lead into this stage and out of it, in plan order.
+    [[nodiscard]] virtual std::vector<ChannelEnd> inputs() const = 0;
+    [[nodiscard]] virtual std::vector<ChannelEnd> outputs() const = 0;
     /// Absolute path for a result file: a relative name lies in the run directory's `results/` and gets the
     /// instance number before its suffix when the stage has several instances.
     /// @throws Error{invalid_input} for an empty name or one that climbs out with "..".
@@ -145,7 +154,8 @@ struct ParamInfo {
     std::vector<std::string> choices = {};    ///< Legal strings, when they are few.
 };
 
-/// Describes an operator. `input` and `output` name payload types ("text/csv", "f64"); empty means any.
+/// Describes an operator. `input` and `output` name payload types ("text/csv", "f64"), several as "f32 or f64";
+/// "numbers" stands for every dtype of numbers, empty for any payload.
 struct OperatorInfo {
     std::string name;
     OperatorKind kind = OperatorKind::processor;

@@ -1,7 +1,5 @@
-#include <cmath>
 #include <memory>
 #include <ostream>
-#include <sstream>
 
 #include <nlohmann/json.hpp>
 
@@ -11,6 +9,7 @@
 #include "base/quote.hpp"
 #include "base/table.hpp"
 #include "cli/command.hpp"
+#include "cli/operator_text.hpp"
 #include "cli/options.hpp"
 #include "spec/param_json.hpp"
 #include "transports/make.hpp"
@@ -37,28 +36,6 @@ Json operator_json(const OperatorInfo& info) {
               {"input", info.input}, {"output", info.output},      {"params", Json::array()}};
     for (const auto& param : info.params) json["params"].push_back(param_info_json(param));
     return json;
-}
-
-std::string number_text(double number) {
-    std::ostringstream text;
-    const bool whole = std::trunc(number) == number && std::abs(number) < 1e18;
-    if (whole) text << std::fixed;
-    text.precision(whole ? 0 : 15);
-    text << number;
-    return text.str();
-}
-
-std::string legal_text(const ParamInfo& param) {
-    std::string text;
-    for (const auto& choice : param.choices) text += (text.empty() ? "" : " | ") + choice;
-    if (param.minimum && param.maximum) return number_text(*param.minimum) + " to " + number_text(*param.maximum);
-    if (param.minimum) return "at least " + number_text(*param.minimum);
-    if (param.maximum) return "at most " + number_text(*param.maximum);
-    return text;
-}
-
-std::string type_text(const std::string& type) {
-    return type.empty() ? "any" : type;
 }
 
 /// What flows in and out: "text/csv -> any", only one side for a source or a sink.
@@ -141,12 +118,20 @@ int list_transports(const Program& program) {
 void add_operators(CLI::App& app, Program& program) {
     auto* command = app.add_subcommand("operators", "List the operators, or show one with its parameters");
     const auto name = std::make_shared<std::string>();
-    command->add_option("name", *name, "Show this operator")->type_name("OPERATOR");
-    add_json_flag(*command, program, "Print the answer as JSON");
-    command->footer(examples({"penstock operators", "penstock operators records"}));
-    command->final_callback([&program, name] {
-        program.action = [&program, name] {
+    const auto markdown = std::make_shared<bool>(false);
+    auto* one = command->add_option("name", *name, "Show this operator")->type_name("OPERATOR");
+    auto* json = command->add_flag("--json", program.json, "Print the answer as JSON");
+    command->add_flag("--markdown", *markdown, "Print all of them as a page of Markdown")
+        ->excludes(json)
+        ->excludes(one);
+    command->footer(examples({"penstock operators", "penstock operators records", "penstock operators --markdown"}));
+    command->final_callback([&program, name, markdown] {
+        program.action = [&program, name, markdown] {
             const auto registry = Registry::with_builtins();
+            if (*markdown) {
+                program.out << operators_page(registry);
+                return 0;
+            }
             return name->empty() ? list_operators(program, registry) : show_operator(program, registry, *name);
         };
     });

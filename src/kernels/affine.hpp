@@ -4,6 +4,7 @@
 #include <span>
 
 #include "kernels/function.hpp"
+#include "kernels/real.hpp"
 
 namespace penstock {
 
@@ -11,16 +12,16 @@ namespace penstock {
 template <class T>
 struct Affine {
     const T* x;
-    T* y;
-    T a;
-    T b;
+    Real<T>* y;
+    Real<T> a;
+    Real<T> b;
 
-    PENSTOCK_FUNCTION void operator()(std::size_t i) const { y[i] = a * x[i] + b; }
+    PENSTOCK_FUNCTION void operator()(std::size_t i) const { y[i] = a * static_cast<Real<T>>(x[i]) + b; }
 };
 
 /// Runs `Affine` on the host. x and y may be the same memory, but not overlap otherwise.
 /// @throws Error{invalid_input} if their sizes differ.
-void affine(std::span<const float> x, std::span<float> y, float a, float b);
-void affine(std::span<const double> x, std::span<double> y, double a, double b);
+template <class T>
+void affine(std::span<const T> x, std::span<Real<T>> y, double a, double b);
 
 }  // namespace penstock

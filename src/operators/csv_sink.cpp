@@ -40,7 +40,7 @@ public:
           header_{params.get<std::string>("header")},
           fields_{fields_of(header_)},
           file_{context.result_path(params.get<std::string>("output"))},
-          malformed_{context, params.get<std::string>("dead_letter")},
+          malformed_{context, MalformedRecords::Strict::no, params.get<std::string>("dead_letter")},
           quoted_rows_{{}, header_.empty() ? any_number_of_fields : fields_} {
         if (header_.empty()) return;
         parts_ = {part(header_), part("\n")};
@@ -49,7 +49,9 @@ public:
 
     void consume(const Payload& in) override {
         if (batches_ == 0) watch_.start();
-        const std::string_view text = in.text();
+        const auto content = malformed_.text_of(in);
+        if (!content) return;
+        const std::string_view text = *content;
         // Most text has no quotes, and then a count of its commas will do.
         const bool is_quoted = text.find('"') != std::string_view::npos;
         const Scan scan = is_quoted ? scan_quoted(text) : scan_records(text);

@@ -90,7 +90,7 @@ public:
                    .parts = static_cast<std::size_t>(context.instances()),
                    .max_row_bytes = static_cast<std::size_t>(params.get<std::int64_t>("max_row"))},
           fail_{params.get<std::string>("on_bad") == "fail"},
-          malformed_{context, params.get<std::string>("dead_letter")} {
+          malformed_{context, MalformedRecords::Strict::no, params.get<std::string>("dead_letter")} {
         // All instances look at the sizes before the stream begins, so that all part the files alike.
         for (const std::string& name : names_) {
             sizes_.push_back(options_.parts > 1 ? InputFile{name}.size_bytes() : std::nullopt);

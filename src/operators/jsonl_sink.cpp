@@ -179,7 +179,7 @@ public:
         : context_{context},
           given_header_{params.get<std::string>("header")},
           file_{context.result_path(params.get<std::string>("output"))},
-          malformed_{context, params.get<std::string>("dead_letter")},
+          malformed_{context, MalformedRecords::Strict::no, params.get<std::string>("dead_letter")},
           objects_{static_cast<std::size_t>(params.get<std::int64_t>("max_values"))} {
         set_header(given_header_);
     }

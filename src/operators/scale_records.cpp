@@ -27,7 +27,9 @@ public:
     void process(const Payload& in, Output& out) override {
         ++batches_;
         if (is_milestone(batches_)) log("Received", "batches from upstream");
-        const std::string_view text = in.text();
+        const auto content = malformed_.text_of(in);
+        if (!content) return;
+        const std::string_view text = *content;
         auto draft = out.draft<char>(text.size() + count_lines(text) * max_number_text);
         const Written written = scale(in.id(), text, draft.data());
         draft.shrink(written.size_bytes);

@@ -1,12 +1,39 @@
 #include "plan/check_graph.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
+#include <string_view>
 
 #include "base/quote.hpp"
 #include "spec/names.hpp"
 
 namespace penstock {
 namespace {
+
+/// Calls `use` for each alternative of "f32 or f64"; "numbers" has ten.
+template <class Use>
+void for_each_type(std::string_view types, const Use& use) {
+    constexpr std::array<std::string_view, 10> numbers{"i8",  "u8",  "i16", "u16", "i32",
+                                                       "u32", "i64", "u64", "f32", "f64"};
+    constexpr std::string_view separator = " or ";
+    while (!types.empty()) {
+        const std::size_t end = std::min(types.find(separator), types.size());
+        const std::string_view type = types.substr(0, end);
+        if (type == "numbers") std::ranges::for_each(numbers, use);
+        use(type);
+        types.remove_prefix(std::min(end + separator.size(), types.size()));
+    }
+}
+
+/// Whether something of what is emitted may be taken.
+bool have_common_type(std::string_view emitted, std::string_view taken) {
+    bool common = false;
+    for_each_type(emitted, [&](std::string_view type) {
+        for_each_type(taken, [&](std::string_view other) { common = common || type == other; });
+    });
+    return common;
+}
 
 std::string at(const std::string& where, const std::string& fallback, std::string_view key) {
     if (where.empty()) return fallback;
@@ -94,7 +121,7 @@ private:
         const auto* from = stages_[channel.edge.from].info;
         const auto* to = stages_[channel.edge.to].info;
         if (from == nullptr || to == nullptr || from->output.empty() || to->input.empty()) return;
-        if (from->output == to->input) return;
+        if (have_common_type(from->output, to->input)) return;
         problems_.add(place_of(*channel.spec) + ": " + in_quotes(channel.spec->from) + " emits " +
                       in_quotes(from->output) + " (" + from->name + ") but " + in_quotes(channel.spec->to) + " takes " +
                       in_quotes(to->input) + " (" + to->name + "); put a stage between them that converts");

@@ -344,6 +344,12 @@ int Instance::downstream_instances() const noexcept {
     return count;
 }
 
+std::vector<ChannelEnd> Instance::ends(const std::vector<std::uint16_t>& channels) const {
+    std::vector<ChannelEnd> ends;
+    for (const std::uint16_t channel : channels) ends.push_back({channel, setup_.plan.channels[channel].name});
+    return ends;
+}
+
 std::string Instance::result_path(std::string_view name) const {
     return result_path_in(setup_.results_dir, name, planned_.instances > 1 ? place_.instance : -1);
 }

@@ -52,6 +52,8 @@ private:
     int instances() const noexcept override { return planned_.instances; }
     int upstream_instances() const noexcept override;
     int downstream_instances() const noexcept override;
+    std::vector<ChannelEnd> inputs() const override { return ends(planned_.inputs); }
+    std::vector<ChannelEnd> outputs() const override { return ends(planned_.outputs); }
     std::string result_path(std::string_view name) const override;
     Logger& log() noexcept override { return setup_.log; }
     OutputTotals output_totals() const noexcept override;
@@ -60,6 +62,7 @@ private:
 
     void on_frame(Rank from, FrameKind kind, std::span<const std::byte> frame) override;
 
+    [[nodiscard]] std::vector<ChannelEnd> ends(const std::vector<std::uint16_t>& channels) const;
     [[nodiscard]] std::string circumstances() const;
     [[nodiscard]] std::string with_operator(std::string_view doing) const;
     void construct();

@@ -44,7 +44,7 @@ CONFINED = {
     "rdma/": ["transports/ofi/*"],
     "hdf5.h": ["operators/hdf5*", "operators/telemetry/hdf5_*"],
     "nlohmann/": ["spec/*", "http/*.cpp", "plan/*.cpp", "cli/*", "launch/*.cpp", "runtime/*.cpp", "base/log.cpp"],
-    "Kokkos": ["kernels/*.cpp"],
+    "Kokkos": ["kernels/*.cpp", "kernels/parallel.hpp"],
     "cuda": ["kernels/*", "memory/cuda*"],
     "httplib": ["http/*.cpp"],
     "spdlog/": ["base/log.cpp"],

@@ -29,6 +29,13 @@ public:
     [[nodiscard]] Payload vector(const std::vector<T>& elements, Shape shape = {}) {
         return made<T>(elements.data(), elements.size(), shape);
     }
+    /// Of any dtype; the bytes are repeated until the shape is full.
+    [[nodiscard]] Payload blob(DType dtype, const Shape& shape, std::string_view bytes = "\x01") {
+        RawDraft draft = allocate(dtype, shape);
+        const auto room = draft.bytes();
+        for (std::size_t i = 0; i < room.size(); ++i) room[i] = static_cast<std::byte>(bytes[i % bytes.size()]);
+        return sealed(std::move(draft));
+    }
     [[nodiscard]] Payload sealed(RawDraft draft) {
         PayloadBody* body = draft.release();
         if (!body->has_id) body->id = {1, 0, next_sequence_++};
@@ -38,6 +45,7 @@ public:
     [[nodiscard]] std::size_t used_bytes() const noexcept { return arena_.used_bytes(); }
 
     std::vector<Payload> emitted;
+    std::vector<std::string> channels;  ///< Where each went; empty: everywhere.
 
 private:
     template <Wire T>
@@ -57,8 +65,11 @@ private:
         body->data = arena_.at(body->block.offset);
         return RawDraft{body};
     }
-    void send(RawDraft draft, std::string_view) override { emitted.push_back(sealed(std::move(draft))); }
-    void forward(const Payload& payload, std::string_view) override { emitted.push_back(payload); }
+    void send(RawDraft draft, std::string_view channel) override { forward(sealed(std::move(draft)), channel); }
+    void forward(const Payload& payload, std::string_view channel) override {
+        emitted.push_back(payload);
+        channels.emplace_back(channel);
+    }
 
     void retire(PayloadBody* body) noexcept override {
         arena_.release(body->block);
@@ -94,6 +105,8 @@ public:
     [[nodiscard]] int instances() const noexcept override { return instance_count; }
     [[nodiscard]] int upstream_instances() const noexcept override { return 1; }
     [[nodiscard]] int downstream_instances() const noexcept override { return downstream; }
+    [[nodiscard]] std::vector<ChannelEnd> inputs() const override { return input_ends; }
+    [[nodiscard]] std::vector<ChannelEnd> outputs() const override { return output_ends; }
     [[nodiscard]] std::string result_path(std::string_view name) const override {
         return name.starts_with('/') ? std::string{name} : results + "/" + std::string{name};
     }
@@ -108,6 +121,8 @@ public:
     int instance_number = 0;
     int instance_count = 1;
     int downstream = 1;
+    std::vector<ChannelEnd> input_ends{{0, "left"}, {1, "right"}};
+    std::vector<ChannelEnd> output_ends{{2, "first"}, {3, "second"}};
     bool stopping = false;
     std::string results = ".";
     OutputTotals totals;
@@ -115,6 +130,12 @@ public:
     std::map<std::string, std::uint64_t> counters;
     std::vector<std::chrono::steady_clock::time_point> waits;
 };
+
+/// The payload as if it had come through that channel.
+[[nodiscard]] inline Payload through(std::uint16_t channel, Payload payload) {
+    payload.body()->channel = channel;
+    return payload;
+}
 
 /// A built-in operator of kind T, made as the runtime makes it: with completed parameters.
 template <class T>

@@ -1,4 +1,5 @@
 #include <cstdlib>
+#include <fstream>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -206,6 +207,16 @@ TEST(Operators, ShowTheirParameters) {
     const auto json = nlohmann::json::parse(penstock_with({"operators", "records", "--json"}).out);
     EXPECT_EQ(json["kind"], "source");
     EXPECT_FALSE(json["params"].empty());
+}
+
+TEST(Operators, FillTheirPageOfTheDocumentation) {
+    std::ifstream file{PENSTOCK_SOURCE_DIR "/docs/operators.md"};
+    std::stringstream page;
+    page << file.rdbuf();
+
+    EXPECT_EQ(penstock_with({"operators", "--markdown"}).out, page.str())
+        << "to mend it: penstock operators --markdown > docs/operators.md";
+    EXPECT_EQ(penstock_with({"operators", "--markdown", "--json"}).code, 2);
 }
 
 TEST(Transports, AreListed) {

@@ -187,12 +187,41 @@ TEST(Affine, ComputesEitherPrecisionAndKeepsTheShape) {
     EXPECT_THAT(out.emitted[1].view<float>(), testing::ElementsAre(10.5F, 12.5F));
 }
 
-TEST(Affine, RefusesOtherElements) {
+TEST(Affine, CountsPayloadsWithoutNumbersAndGoesOn) {
     FakeContext context;
     FakeOutput out;
     const auto processor = make_builtin<Processor>("affine", {}, context);
 
-    EXPECT_THROW(processor->process(out.vector<std::int32_t>({1}), out), Error);
+    processor->process(out.text("no numbers"), out);
+    processor->process(out.vector<std::uint16_t>({7}), out);
+    processor->finish(out);
+
+    ASSERT_EQ(out.emitted.size(), 1U);
+    EXPECT_THAT(out.emitted[0].view<float>(), testing::ElementsAre(7.0F));
+    EXPECT_EQ(context.counters["malformed"], 1U);
+    EXPECT_THAT(context.logger.messages(),
+                testing::ElementsAre("Malformed payload 0 of rank 1: its dtype is text, not a type of numbers",
+                                     "Dropped 1 malformed record (first at payload 0 of rank 1)"));
+}
+
+TEST(Affine, EndsTheRunAtPayloadsWithoutNumbersIfAsked) {
+    FakeContext context;
+    FakeOutput out;
+    const auto processor = make_builtin<Processor>("affine", params({{"strict", ParamValue{true}}}), context);
+
+    EXPECT_THROW(processor->process(out.text("no numbers"), out), Error);
+}
+
+TEST(Affine, KeepsTheMetadata) {
+    FakeContext context;
+    FakeOutput out;
+    const auto processor = make_builtin<Processor>("affine", {}, context);
+    auto draft = out.draft<double>(1);
+    draft.set("place", "here");
+
+    processor->process(out.sealed(std::move(draft)), out);
+
+    EXPECT_EQ(out.emitted[0].metadata().string("place"), "here");
 }
 
 }  // namespace

@@ -215,6 +215,32 @@ TEST(PlanErrors, RefuseEndsThatDisagreeOnTheType) {
         "stage between them that converts");
 }
 
+TEST(Plan, JoinsOperatorsWithATypeInCommon) {
+    const auto joins = [](const char* output, const char* input) {
+        Registry registry;
+        registry.add({.name = "out", .kind = OperatorKind::source, .help = "Test.", .output = output},
+                     Registry::Factory{});
+        registry.add({.name = "in", .kind = OperatorKind::sink, .help = "Test.", .input = input}, Registry::Factory{});
+        PipelineBuilder builder{"p"};
+        builder.stage({.name = "a", .operator_name = "out"})
+            .stage({.name = "b", .operator_name = "in"})
+            .channel({.from = "a", .to = "b"});
+        try {
+            return make_plan(builder.build(), registry).ranks() == 3;
+        } catch (const Error&) {
+            return false;
+        }
+    };
+
+    EXPECT_TRUE(joins("u16", "numbers"));
+    EXPECT_TRUE(joins("f32 or f64", "numbers"));
+    EXPECT_TRUE(joins("numbers", "numbers"));
+    EXPECT_TRUE(joins("u64 or text/csv", "text/csv"));
+    EXPECT_TRUE(joins("f64", "u8 or f64"));
+    EXPECT_FALSE(joins("text/csv", "numbers"));
+    EXPECT_FALSE(joins("f32 or f64", "u8 or text/csv"));
+}
+
 TEST(Plan, JoinsAnyTypeToAnOperatorThatDeclaresNone) {
     EXPECT_EQ(plan(line("make", "pass", "sum")).ranks(), 4U);
 }

@@ -254,12 +254,15 @@ TEST(ScaleRecords, TellsItsProgress) {
                             "Finished processing 10 batches"));
 }
 
-TEST(ScaleRecords, RefusesWhatIsNoText) {
+TEST(ScaleRecords, CountsPayloadsThatAreNoText) {
     FakeContext context;
     FakeOutput out;
     const auto processor = make_builtin<Processor>("scale_records", {}, context);
 
-    EXPECT_THROW(processor->process(out.vector<double>({1.0}), out), Error);
+    processor->process(out.vector<double>({1.0}), out);
+
+    EXPECT_TRUE(out.emitted.empty());
+    EXPECT_EQ(context.counters["malformed"], 1U);
 }
 
 // --- csv_sink ---
