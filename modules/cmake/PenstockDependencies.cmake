@@ -1,7 +1,7 @@
-# The optional dependencies: MPI, Kokkos and cpp-httplib.
+# The optional dependencies: MPI, Kokkos, cpp-httplib and HDF5.
 #
-# Sets PENSTOCK_HAS_MPI, PENSTOCK_HAS_KOKKOS and PENSTOCK_HAS_HTTP, and prints what is built in and why something is
-# left out. penstock_use_dependencies(<target>) then gives a target the same names as private compile definitions, and
+# Sets PENSTOCK_HAS_MPI, PENSTOCK_HAS_KOKKOS, PENSTOCK_HAS_HTTP and PENSTOCK_HAS_HDF5, and prints what is built in and why
+# something is left out. penstock_use_dependencies(<target>) then gives a target the same names as private compile definitions, and
 # what it needs to compile and link.
 
 # Decides about one dependency from the cache entry PENSTOCK_<NAME> (ON, OFF or AUTO) and whether it was found.
@@ -66,8 +66,31 @@ if(PENSTOCK_HTTP)
 endif()
 penstock_decide(HTTP penstock_found "${penstock_reason}")
 
+# HDF5, its serial C interface. Debian has several builds side by side: the serial one has a pkg-config file of its own.
+# No include of a build with MPI: it would bring mpi.h to everybody.
+set(penstock_reason "no serial HDF5 found; install libhdf5-dev")
+set(penstock_found OFF)
+if(PENSTOCK_HDF5)
+    find_package(PkgConfig QUIET)
+    if(PkgConfig_FOUND)
+        pkg_check_modules(penstock_hdf5 QUIET IMPORTED_TARGET hdf5-serial)
+        if(NOT TARGET PkgConfig::penstock_hdf5)
+            pkg_check_modules(penstock_hdf5 QUIET IMPORTED_TARGET hdf5)
+        endif()
+    endif()
+    if(TARGET PkgConfig::penstock_hdf5 AND penstock_hdf5_INCLUDE_DIRS MATCHES "mpi")
+        set(penstock_reason "the HDF5 found is one with MPI; install libhdf5-dev")
+    elseif(TARGET PkgConfig::penstock_hdf5 AND penstock_hdf5_VERSION VERSION_LESS 1.10.5)
+        set(penstock_reason "HDF5 ${penstock_hdf5_VERSION} is older than 1.10.5")
+    elseif(TARGET PkgConfig::penstock_hdf5)
+        set(penstock_found ON)
+        set(penstock_reason "HDF5 ${penstock_hdf5_VERSION}, serial")
+    endif()
+endif()
+penstock_decide(HDF5 penstock_found "${penstock_reason}")
+
 function(penstock_use_dependencies target)
-    foreach(name IN ITEMS MPI KOKKOS HTTP)
+    foreach(name IN ITEMS MPI KOKKOS HTTP HDF5)
         if(PENSTOCK_HAS_${name})
             target_compile_definitions(${target} PRIVATE PENSTOCK_HAS_${name}=1)
         endif()
@@ -86,10 +109,13 @@ function(penstock_use_dependencies target)
     if(PENSTOCK_HAS_HTTP)
         target_link_libraries(${target} PRIVATE httplib::httplib)
     endif()
+    if(PENSTOCK_HAS_HDF5)
+        target_link_libraries(${target} PRIVATE PkgConfig::penstock_hdf5)
+    endif()
 endfunction()
 
 message(STATUS "Penstock ${PROJECT_VERSION}, ${CMAKE_BUILD_TYPE}, ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
-foreach(name IN ITEMS MPI KOKKOS HTTP)
+foreach(name IN ITEMS MPI KOKKOS HTTP HDF5)
     if(PENSTOCK_HAS_${name})
         message(STATUS "  ${name}: yes, ${PENSTOCK_${name}_REASON}")
     else()

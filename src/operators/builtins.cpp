@@ -6,6 +6,8 @@ Registry Registry::with_builtins() {
     Registry registry;
     add_affine(registry);
     add_csv_sink(registry);
+    add_hdf5_sink(registry);
+    add_hdf5_source(registry);
     add_null(registry);
     add_pass(registry);
     add_pattern(registry);

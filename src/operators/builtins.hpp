@@ -7,6 +7,8 @@ namespace penstock {
 // Each is defined in the file of its operator.
 void add_affine(Registry& registry);
 void add_csv_sink(Registry& registry);
+void add_hdf5_sink(Registry& registry);
+void add_hdf5_source(Registry& registry);
 void add_null(Registry& registry);
 void add_pass(Registry& registry);
 void add_pattern(Registry& registry);

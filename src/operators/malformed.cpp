@@ -22,6 +22,16 @@ void MalformedRecords::add(PayloadId payload, std::uint64_t line, std::string_vi
                          {"line", static_cast<std::int64_t>(line)}});
 }
 
+void MalformedRecords::add(PayloadId payload, std::string_view reason) {
+    context_.count("malformed", 1);
+    if (++count_ > shown) return;
+    const std::string place = fmt::format("payload {} of rank {}", payload.sequence, payload.instance);
+    if (count_ == 1) first_ = place;
+    context_.log().warn(fmt::format("Malformed record: {}: {}", place, reason),
+                        {{"payload", static_cast<std::int64_t>(payload.sequence)},
+                         {"source_rank", static_cast<std::int64_t>(payload.instance)}});
+}
+
 void MalformedRecords::report() const {
     if (count_ == 0) return;
     context_.log().warn(

@@ -14,6 +14,8 @@ public:
     explicit MalformedRecords(StageContext& context) : context_{context} {}
 
     void add(PayloadId payload, std::uint64_t line, std::string_view record, std::string_view reason);
+    /// The payload as a whole is what cannot be used.
+    void add(PayloadId payload, std::string_view reason);
     /// Logs the total, if there were any.
     void report() const;
 

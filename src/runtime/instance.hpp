@@ -29,6 +29,7 @@ public:
         Reactor& reactor;
         Logger& log;
         std::string results_dir;
+        Provenance provenance;
     };
     explicit Instance(const Setup& setup);
     ~Instance() override;
@@ -53,6 +54,7 @@ private:
     int upstream_instances() const noexcept override;
     int downstream_instances() const noexcept override;
     std::string result_path(std::string_view name) const override;
+    const Provenance& provenance() const noexcept override { return setup_.provenance; }
     Logger& log() noexcept override { return setup_.log; }
     void count(std::string_view name, std::uint64_t by) override;
     bool wait_until(SteadyClock::time_point then) override;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,7 +16,7 @@
 
 namespace penstock::test {
 
-/// Keeps what an operator emits, in order. Must outlive every handle to what it made.
+/// Keeps what an operator emits, in order. Must outlive every handle to what it made; any thread may drop them.
 class FakeOutput final : public Output, private PayloadHome {
 public:
     explicit FakeOutput(std::size_t arena_bytes = 8U << 20U) : arena_{arena_bytes} {}
@@ -35,7 +36,10 @@ public:
         body->has_id = true;
         return Payload{body};
     }
-    [[nodiscard]] std::size_t used_bytes() const noexcept { return arena_.used_bytes(); }
+    [[nodiscard]] std::size_t used_bytes() const noexcept {
+        const std::lock_guard lock{mutex_};
+        return arena_.used_bytes();
+    }
 
     std::vector<Payload> emitted;
 
@@ -48,6 +52,7 @@ private:
     }
 
     RawDraft allocate(DType dtype, const Shape& shape) override {
+        const std::lock_guard lock{mutex_};
         PayloadBody* body = bodies_.take();
         body->home = this;
         body->dtype = dtype;
@@ -61,11 +66,13 @@ private:
     void forward(const Payload& payload, std::string_view) override { emitted.push_back(payload); }
 
     void retire(PayloadBody* body) noexcept override {
+        const std::lock_guard lock{mutex_};
         arena_.release(body->block);
         bodies_.put_back(body);
     }
     void resolve(PayloadBody&) override {}
 
+    mutable std::mutex mutex_;
     Arena arena_;
     BodyPool bodies_;
     std::uint64_t next_sequence_ = 0;
@@ -97,6 +104,7 @@ public:
     [[nodiscard]] std::string result_path(std::string_view name) const override {
         return name.starts_with('/') ? std::string{name} : results + "/" + std::string{name};
     }
+    [[nodiscard]] const Provenance& provenance() const noexcept override { return origin; }
     [[nodiscard]] Logger& log() noexcept override { return logger; }
     void count(std::string_view name, std::uint64_t by) override { counters[std::string{name}] += by; }
     bool wait_until(std::chrono::steady_clock::time_point then) override {
@@ -109,6 +117,7 @@ public:
     int downstream = 1;
     bool stopping = false;
     std::string results = ".";
+    Provenance origin;
     FakeLogger logger;
     std::map<std::string, std::uint64_t> counters;
     std::vector<std::chrono::steady_clock::time_point> waits;
