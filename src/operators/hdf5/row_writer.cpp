@@ -17,7 +17,6 @@ Id dataset_properties(std::span<const hsize_t> chunk, const Storage& storage) {
     check(H5Pset_obj_track_times(properties.get(), false), "HDF5 dataset properties");
     if (chunk.empty()) return properties;
     check(H5Pset_chunk(properties.get(), static_cast<int>(chunk.size()), chunk.data()), "HDF5 chunk size");
-    check(H5Pset_fill_time(properties.get(), H5D_FILL_TIME_NEVER), "HDF5 fill time");
     if (storage.compression == Compression::shuffle_gzip) check(H5Pset_shuffle(properties.get()), "HDF5 shuffle");
     if (storage.compression != Compression::none)
         check(H5Pset_deflate(properties.get(), storage.level), "HDF5 compression");
@@ -45,6 +44,7 @@ RowWriter::RowWriter(CommitFile& file, hid_t parent, const std::string& name, DT
     const Id space =
         made(H5Screate_simple(static_cast<int>(most.size()), extents(0).data(), most.data()), "HDF5 extents");
     const Id properties = dataset_properties(chunk, storage);
+    check(H5Pset_fill_time(properties.get(), H5D_FILL_TIME_NEVER), "HDF5 fill time");  // each chunk is written whole
     const Id access = made(H5Pcreate(H5P_DATASET_ACCESS), "HDF5 dataset properties");
     check(H5Pset_chunk_cache(access.get(), 1, 0, 1.0), "HDF5 chunk cache");  // rows are gathered here
     dataset_ = made(
