@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <string>
@@ -42,6 +43,8 @@ public:
     }
 
     std::vector<Payload> emitted;
+    /// Called when nobody holds a payload any more, by the thread that dropped it.
+    std::function<void(PayloadId)> on_settled;
 
 private:
     template <Wire T>
@@ -66,6 +69,7 @@ private:
     void forward(const Payload& payload, std::string_view) override { emitted.push_back(payload); }
 
     void retire(PayloadBody* body) noexcept override {
+        if (on_settled && body->has_id) on_settled(body->id);
         const std::lock_guard lock{mutex_};
         arena_.release(body->block);
         bodies_.put_back(body);

@@ -11,6 +11,9 @@
 namespace penstock::hdf5 {
 namespace {
 
+constexpr std::uint64_t datasets_in_group = 128;
+constexpr unsigned most_links = 65535;  // in a group's header
+
 /// Extents of one payload in elements of the file: text and bytes are a line of bytes.
 Shape stored_shape(const Payload& payload) {
     const Shape shape = payload.shape();
@@ -98,13 +101,8 @@ std::uint64_t ResultFile::write_rows(const Payload& payload, std::span<const std
 }
 
 void ResultFile::write_alone(const Payload& payload, std::span<const std::byte> bytes) {
-    if (!group_) {
-        const Id properties = made(H5Pcreate(H5P_GROUP_CREATE), "HDF5 group");
-        group_ = made(H5Gcreate2(file_.get(), settings_.dataset.c_str(), H5P_DEFAULT, properties.get(), H5P_DEFAULT),
-                      "cannot create an HDF5 group");
-        set_attribute(group_.get(), "layout", std::string{name_of(settings_.layout)});
-    }
-    const std::string name = name_alone(payload.id());
+    const hid_t lot = lot_of(payload.id());
+    const std::string name = name_alone(lot, payload.id());
     const Shape shape = stored_shape(payload);
     const auto extents = extents_of(shape);
     const bool text = payload.dtype() == DType::text;
@@ -116,9 +114,9 @@ void ResultFile::write_alone(const Payload& payload, std::span<const std::byte> 
              : made(H5Screate_simple(static_cast<int>(extents.size()), extents.data(), nullptr), "HDF5 extents");
     const Id properties =
         dataset_properties(chunked ? std::span<const hsize_t>{extents} : std::span<const hsize_t>{}, settings_.storage);
-    const Id dataset = made(
-        H5Dcreate2(group_.get(), name.c_str(), type.get(), space.get(), H5P_DEFAULT, properties.get(), H5P_DEFAULT),
-        "cannot create an HDF5 dataset");
+    const Id dataset =
+        made(H5Dcreate2(lot, name.c_str(), type.get(), space.get(), H5P_DEFAULT, properties.get(), H5P_DEFAULT),
+             "cannot create an HDF5 dataset");
     describe_dataset(dataset.get(), payload.dtype());
     if (text) {
         const std::string copy{reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -131,11 +129,36 @@ void ResultFile::write_alone(const Payload& payload, std::span<const std::byte> 
     write_table(payload, 0, text || shape.dims() == 0 ? 1 : shape[0]);
 }
 
+/// The group of a payload's dataset. Groups are small, because their links are all in their headers: only there a new
+/// link appears with one write.
+hid_t ResultFile::lot_of(PayloadId id) {
+    const std::string path = fmt::format("{}/{}.{}/{}", settings_.dataset, id.instance, id.channel,
+                                         id.sequence / datasets_in_group * datasets_in_group);
+    if (lot_ && path == lot_path_) return lot_.get();
+    lot_ = {};
+    for (std::size_t slash = path.find('/');; slash = path.find('/', slash + 1)) {
+        const std::string group = path.substr(0, slash);
+        if (H5Lexists(file_.get(), group.c_str(), H5P_DEFAULT) <= 0) create_group(group);
+        if (slash == std::string::npos) break;
+    }
+    lot_ = made(H5Gopen2(file_.get(), path.c_str(), H5P_DEFAULT), "cannot open an HDF5 group");
+    lot_path_ = path;
+    return lot_.get();
+}
+
+void ResultFile::create_group(const std::string& path) {
+    const Id properties = made(H5Pcreate(H5P_GROUP_CREATE), "HDF5 group");
+    check(H5Pset_link_phase_change(properties.get(), most_links, most_links - 1), "HDF5 group");
+    const Id group = made(H5Gcreate2(file_.get(), path.c_str(), H5P_DEFAULT, properties.get(), H5P_DEFAULT),
+                          "cannot create an HDF5 group");
+    if (path == settings_.dataset) set_attribute(group.get(), "layout", std::string{name_of(settings_.layout)});
+}
+
 /// A payload that comes twice, on two ways, is written twice.
-std::string ResultFile::name_alone(PayloadId id) const {
+std::string ResultFile::name_alone(hid_t lot, PayloadId id) {
     const std::string base = fmt::format("{}.{}.{}", id.instance, id.channel, id.sequence);
     std::string name = base;
-    for (int again = 2; H5Lexists(group_.get(), name.c_str(), H5P_DEFAULT) > 0; ++again)
+    for (int again = 2; H5Lexists(lot, name.c_str(), H5P_DEFAULT) > 0; ++again)
         name = fmt::format("{}-{}", base, again);
     return name;
 }
@@ -155,6 +178,12 @@ void ResultFile::write_table(const Payload& payload, std::uint64_t first_row, st
 void ResultFile::flush() {
     if (rows_) rows_->flush();
     if (texts_) texts_->flush();
+    // The table must not show what is not there. Its header lies behind the one of a dataset and so is written later,
+    // but not behind those of new groups.
+    if (lot_ && table_) {
+        check(H5Fflush(file_.get(), H5F_SCOPE_LOCAL), "cannot flush the HDF5 file");
+        bytes_.commit();
+    }
     if (table_) table_->flush();
     check(H5Fflush(file_.get(), H5F_SCOPE_LOCAL), "cannot flush the HDF5 file");
 }
@@ -173,7 +202,7 @@ void ResultFile::complete() {
         rows_.reset();
         texts_.reset();
         table_.reset();
-        group_ = {};
+        lot_ = {};
         file_ = {};
     });
     bytes_.sync();

@@ -52,7 +52,9 @@ private:
     void flush();
     std::uint64_t write_rows(const Payload& payload, std::span<const std::byte> bytes);
     void write_alone(const Payload& payload, std::span<const std::byte> bytes);
-    [[nodiscard]] std::string name_alone(PayloadId id) const;
+    [[nodiscard]] hid_t lot_of(PayloadId id);
+    void create_group(const std::string& path);
+    [[nodiscard]] static std::string name_alone(hid_t lot, PayloadId id);
     void write_table(const Payload& payload, std::uint64_t first_row, std::uint64_t rows);
     template <class Body>
     void guarded(Body&& body);
@@ -60,7 +62,8 @@ private:
     ResultSettings settings_;
     CommitFile bytes_;
     Id file_;
-    Id group_;  // of the datasets, when each payload has one
+    Id lot_;  // group of the last dataset, when each payload has one
+    std::string lot_path_;
     std::optional<RowWriter> rows_;
     std::optional<TextWriter> texts_;
     std::optional<PayloadTableWriter> table_;
