@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -61,7 +62,8 @@ public:
     [[nodiscard]] bool write(H5FD_mem_t type, haddr_t address, std::span<const std::byte> bytes);
     [[nodiscard]] haddr_t allocate(H5FD_mem_t type, hsize_t size) noexcept;
     [[nodiscard]] haddr_t end_of_allocations() const noexcept { return end_; }
-    void set_end_of_allocations(haddr_t end) noexcept { end_ = end; }
+    /// Takes no space back: what the library has just freed at the end may still be what a reader finds.
+    void set_end_of_allocations(haddr_t end) noexcept { end_ = std::max(end_, end); }
     [[nodiscard]] haddr_t end_of_file() const noexcept;
     /// The library has closed the file: commits what it wrote last.
     void close() noexcept;

@@ -128,9 +128,10 @@ private:
             refuse(fmt::format("has {} dimensions; payloads have at most {}", dims, Shape::max_dims));
         extents_.resize(static_cast<std::size_t>(dims));
         H5Sget_simple_extent_dims(space.get(), extents_.data(), nullptr);
-        std::vector<std::uint64_t> row(extents_.begin() + 1, extents_.end());
-        row.push_back(size_of(dtype_));
-        row_bytes_ = Shape{row}.count();
+        row_bytes_ = size_of(dtype_);
+        for (std::size_t dim = 1; dim < extents_.size(); ++dim) {
+            if (__builtin_mul_overflow(row_bytes_, extents_[dim], &row_bytes_)) refuse("has rows that no memory holds");
+        }
     }
 
     [[nodiscard]] RawDraft make_draft(Output& out, const Shape& shape) const {
