@@ -103,12 +103,12 @@ void measure(const Options& options, std::size_t size_bytes, bench::Report& repo
 }
 
 int run(int argc, char** argv) {
-    const std::string parent = bench::take_option(argc, argv, "dir", std::filesystem::temp_directory_path().string());
-    bench::Report report{bench::take_option(argc, argv, "json")};
+    const std::string parent = bench::take_option(argc, argv, "--dir", std::filesystem::temp_directory_path().string());
+    bench::Report report{bench::take_option(argc, argv, "--json")};
     Options options{.folder = {},
-                    .total_bytes = bench::parse_size(bench::take_option(argc, argv, "total", "256MiB")),
-                    .rounds = std::stoi(bench::take_option(argc, argv, "rounds", "7"))};
-    const std::string size = bench::take_option(argc, argv, "size");
+                    .total_bytes = bench::parse_size(bench::take_option(argc, argv, "--total", "256MiB")),
+                    .rounds = std::stoi(bench::take_option(argc, argv, "--rounds", "7"))};
+    const std::string size = bench::take_option(argc, argv, "--size");
     require(argc == 1 && options.rounds > 0,
             "usage: bench_hdf5 [--dir FOLDER] [--total 256MiB] [--rounds 7] [--size BYTES] [--json FILE]");
 
