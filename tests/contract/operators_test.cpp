@@ -1,4 +1,3 @@
-#include <filesystem>
 #include <limits>
 #include <map>
 #include <random>
@@ -8,10 +7,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include "operators/elements.hpp"
 #include "support/fake_runtime.hpp"
+#include "support/scratch_folder.hpp"
 
 // What holds for every operator of the registry, whatever it does. A new one is tested without a change here, unless it
 // has parameters without defaults: those get a value in `required`.
@@ -21,6 +20,7 @@ namespace {
 using test::FakeContext;
 using test::FakeOutput;
 using test::params;
+using test::ScratchFolder;
 using test::through;
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
@@ -29,37 +29,48 @@ ParamValue text(const char* value) {
     return ParamValue{std::string{value}};
 }
 
-/// Parameters that an operator cannot do without.
-const std::map<std::string, Params, std::less<>> required{
-    {"filter", params({{"key", text("key")}})},
-    {"histogram", params({{"low", ParamValue{0.0}}, {"high", ParamValue{1.0}}})},
-    {"split", params({{"key", text("key")}})},
-    {"threshold", params({{"level", ParamValue{1.0}}})},
+/// Files for the sources that read some.
+struct InputFiles {
+    InputFiles() {
+        csv = folder.write("numbers.csv", "a,b\n1,2\n3,4\n");
+        dcgm = folder.write("dcgm.csv",
+                            "timestamp,metric_name,gpu_id,device,uuid,modelName,Hostname,value\n"
+                            "2025-07-18T20:42:34Z,M,0,nvidia0,GPU-1,H100,host,1\n");
+#if defined(PENSTOCK_HAS_HDF5)
+        FakeContext context;
+        context.results = folder.path();
+        FakeOutput made;
+        const auto sink = test::make_builtin<Sink>("hdf5_sink", params({{"output", text("data.h5")}}), context);
+        sink->consume(made.vector<double>({1, 2, 3}));
+        sink->finish();
+#endif
+    }
+    ScratchFolder folder;
+    std::string csv;
+    std::string dcgm;
 };
+
+/// Parameters that an operator cannot do without.
+const std::map<std::string, Params, std::less<>>& required() {
+    static const InputFiles files;
+    static const std::map<std::string, Params, std::less<>> table{
+        {"csv_source", params({{"input", ParamValue{files.csv}}})},
+        {"file_source", params({{"input", ParamValue{files.csv}}})},
+        {"filter", params({{"key", text("key")}})},
+        {"hdf5_source", params({{"input", ParamValue{files.folder.path("data.h5")}}})},
+        {"histogram", params({{"low", ParamValue{0.0}}, {"high", ParamValue{1.0}}})},
+        {"split", params({{"key", text("key")}})},
+        {"telemetry_streamer", params({{"csv_path", ParamValue{files.dcgm}}})},
+        {"threshold", params({{"level", ParamValue{1.0}}})},
+    };
+    return table;
+}
 
 const std::vector<const OperatorInfo*>& operators() {
     static const Registry registry = Registry::with_builtins();
     static const std::vector<const OperatorInfo*> list = registry.list();
     return list;
 }
-
-/// A folder of its own for what a test writes.
-class Folder {
-public:
-    Folder() : path_{(std::filesystem::temp_directory_path() / "penstock-operators-XXXXXX").string()} {
-        if (mkdtemp(path_.data()) == nullptr) throw std::runtime_error{"no folder for results"};
-    }
-    Folder(const Folder&) = delete;
-    Folder& operator=(const Folder&) = delete;
-    ~Folder() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    [[nodiscard]] const std::string& path() const noexcept { return path_; }
-
-private:
-    std::string path_;
-};
 
 class AnyOperator : public testing::TestWithParam<const OperatorInfo*> {
 protected:
@@ -69,8 +80,8 @@ protected:
 
     [[nodiscard]] Operator make() {
         const Registry registry = Registry::with_builtins();
-        const auto given = required.find(info().name);
-        const Params complete = registry.complete(info(), given == required.end() ? Params{} : given->second, {});
+        const auto given = required().find(info().name);
+        const Params complete = registry.complete(info(), given == required().end() ? Params{} : given->second, {});
         return registry.make(info().name, complete, context_);
     }
 
@@ -128,7 +139,7 @@ protected:
         EXPECT_LE(context_.counters.size(), 8U);
     }
 
-    Folder folder_;
+    ScratchFolder folder_;
     FakeContext context_;
     FakeOutput out_{64U << 20U};
     std::size_t used_at_start_ = out_.used_bytes();
@@ -168,8 +179,8 @@ TEST_P(AnyOperator, HasDefaultsThatAreLegal) {
     for (const auto& param : info().params) {
         if (param.fallback) defaults.set(param.name, *param.fallback);
     }
-    const auto given = required.find(info().name);
-    if (given != required.end()) {
+    const auto given = required().find(info().name);
+    if (given != required().end()) {
         for (const auto& [name, value] : given->second) defaults.set(name, value);
     }
 

@@ -19,7 +19,6 @@ def endless(output):
 
 def may_not_write_files_beyond(size_bytes):
     def limit():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, size_bytes))
     return limit
 
@@ -50,6 +49,33 @@ class StorageTestCase(RunTestCase):
         self.assertEqual([row for row in rows if row[1] != 3.0 * row[0]][:3], [])
         self.assertGreaterEqual(len(rows), 1000 * folder.channel("processor-consumer")["settled"])
         self.assertEqual(len(rows) % 1000, 0)
+
+
+def may_not_have_more_than(resource_name, number):
+    return lambda: resource.setrlimit(resource_name, (number, number))
+
+
+class Shortage(StorageTestCase):
+    """Of what the system gives to a process."""
+
+    def test_of_file_handles_is_told_with_its_remedy(self):
+        for number in (8, 12, 16):
+            run = self.start(DEMO, preexec=may_not_have_more_than(resource.RLIMIT_NOFILE, number))
+
+            self.assert_code(run, 4)
+            self.assertIn("ulimit -n", run.err)
+
+    def test_of_memory_is_told_as_such(self):
+        run = self.start(DEMO, preexec=may_not_have_more_than(resource.RLIMIT_AS, 1 << 30))
+
+        self.assert_code(run, 4)
+        self.assertIn("exhausted: ", run.err)
+
+    def test_of_file_size_is_told_as_such(self):
+        run = self.start(DEMO, preexec=may_not_write_files_beyond(1 << 20))
+
+        self.assert_code(run, 4)
+        self.assertIn("File too large", run.err)
 
 
 class FullDisk(StorageTestCase):

@@ -53,6 +53,27 @@ class Stuck(RunTestCase):
 
         self.assertEqual(len(rows_of(folder.result())), 20)
 
+    def test_source_that_stops_while_it_pauses_ends_the_run(self):
+        spec = line_of(stage("producer", "records", batch_size=10, total_batches=0, interval="300ms"),
+                       stage("consumer", "csv_sink"))
+        run = self.start(spec, "--stall-timeout", "2s")
+        process = run.process("producer.0")
+        wait_until(lambda: [path for path in self.runs_dir.glob("*/results/results.csv") if path.stat().st_size > 100],
+                   "there are results")
+        process.kill(signal.SIGSTOP)
+
+        self.assert_code(run, 5)
+        self.assert_stalled(self.folder_of(run), run.err, r"^  producer\.0 \(rank 1\): ")
+
+    def test_operator_behind_a_source_that_pauses_and_drops_ends_the_run(self):
+        spec = line_of(stage("source", "pattern", count=0, interval="5ms"),
+                       stage("middle", "stuck_processor", after=5), overflow="drop_newest", capacity=2)
+        spec["stages"].append(stage("sink", "null"))
+        spec["channels"].append({"from": "middle", "to": "sink"})
+        folder, said = self.run_to_end(spec, "--stall-timeout", "2s", code=5, faults=True)
+
+        self.assert_stalled(folder, said, r"^  middle\.0 \(rank 2\): inside its operator 'stuck_processor'")
+
 
 class SlowConsumer(RunTestCase):
     def test_bounds_memory_and_loses_nothing(self):

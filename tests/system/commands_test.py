@@ -98,6 +98,13 @@ class Commands(RunTestCase):
     def test_exit_with_3_for_what_this_launch_cannot_do(self):
         self.assertIn("needs an MPI job", self.answer("run", DEMO, "--launch", "local", "--transport", "mpi", code=3))
 
+    def test_exit_with_3_when_a_channel_asks_for_a_transport_that_this_launch_has_not(self):
+        spec = {"stages": [stage("a", "records"), stage("b", "csv_sink")],
+                "channels": [{"from": "a", "to": "b", "transport": "mpi"}]}
+        _, said = self.run_to_end(spec, code=3)
+
+        self.assertIn("transport 'mpi' needs an MPI job", said)
+
     def test_explain_failures_to_programs_in_json(self):
         run = self.command("run", "missing.json", "--json")
 

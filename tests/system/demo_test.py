@@ -30,6 +30,12 @@ class Demo(RunTestCase):
         self.assert_demo_rows(folder.result(), range(100_000), times=2)
         self.assertEqual(folder.instance_counters("processor", "records"), [100_000, 100_000])
 
+    def test_runs_however_an_idle_process_waits(self):
+        for idle in ("adaptive", "spin", "block"):
+            folder = self.run_to_end(DEMO, "--idle", idle, "--set", "producer.interval=1ms",
+                                     "--set", "producer.batch_size=10")
+            self.assert_demo_rows(folder.result(), range(1000))
+
     def test_says_what_the_streaming_example_says(self):
         folder = self.run_to_end(DEMO)
 

@@ -81,6 +81,23 @@ class Demo(Mpi):
         self.assertEqual(folder.counter("sink", "bytes"), 100 * 3 << 20)
 
 
+class Stalled(Mpi):
+    def test_run_is_reported_to_programs_in_json_before_the_job_is_aborted(self):
+        run = self.start(ENDLESS, "--json", "--stall-timeout", "2s", launcher=mpiexec(5))
+        self.rank(run, 4).kill(signal.SIGSTOP)
+
+        self.assertNotEqual(run.wait(), 0)
+        self.assertEqual(self.only_folder().status["exit_code"], 5)
+        answer = json.loads(run.out[run.out.index("{"): run.out.rindex("}") + 1])
+        self.assertEqual(answer["error"]["exit_code"], 5)
+        self.assertIn("nothing moved for 2", run.err)
+
+    def test_source_that_pauses_over_mpi_is_none(self):
+        spec = line_of(stage("producer", "records", batch_size=10, total_batches=2, interval="3s"),
+                       stage("consumer", "csv_sink"))
+        self.run_mpi(spec, "--transport", "mpi", "--stall-timeout", "1s", ranks=3)
+
+
 class Stopped(Mpi):
     def test_by_a_signal_to_any_rank_drains_what_is_under_way(self):
         for number in (0, 2):

@@ -12,6 +12,20 @@ def small(output):
 
 
 class Places(RunTestCase):
+    def test_for_results_are_no_two_stages_the_same(self):
+        spec = line_of(stage("producer", "records", batch_size=10, total_batches=10), stage("one", "csv_sink"))
+        spec["stages"].append(stage("other", "csv_sink"))
+        spec["channels"].append({"from": "producer", "to": "other"})
+        _, said = self.run_to_end(spec, code=2)
+
+        self.assertIn("is being written by another stage or run", said)
+
+    def test_for_results_may_be_an_older_file_that_is_written_anew(self):
+        path = self.folder / "kept.csv"
+        for _ in range(2):
+            self.run_to_end(small(str(path)))
+        self.assert_demo_rows(path, range(100))
+
     def test_for_runs_hold_two_runs_at_once(self):
         runs = [self.start(DEMO), self.start(DEMO)]
         for run in runs:

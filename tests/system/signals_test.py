@@ -45,6 +45,25 @@ class Stopped(RunTestCase):
         self.assert_code(run, 143)
         self.assert_drained(self.folder_of(run), signal.SIGTERM)
 
+    def test_by_sighup_drains_what_is_under_way(self):
+        run = self.start_and_wait_for_rows(ENDLESS)
+        run.send(signal.SIGHUP)
+
+        self.assert_code(run, 129)
+        self.assert_drained(self.folder_of(run), signal.SIGHUP)
+
+    def test_by_sigterm_to_an_instance_that_pauses_ends_soon(self):
+        spec = line_of(stage("producer", "records", batch_size=10, total_batches=0, interval="1h"),
+                       stage("processor", "scale_records"), stage("consumer", "csv_sink"))
+        for idle in ("adaptive", "spin", "block"):
+            self.runs_dir = self.folder / f"runs-{idle}"
+            run = self.start(spec, "--idle", idle)
+            wait_until(lambda: list(self.runs_dir.glob("*/status.json")), "there is a status")
+            self.wait_for_state("running")
+            run.process("producer.0").kill(signal.SIGTERM)
+
+            self.assert_code(run, 143)
+
     def test_at_full_speed_drains_what_is_under_way(self):
         spec = line_of(stage("producer", "records", instances=2, batch_size=100, total_batches=0),
                        stage("processor", "scale_records", instances=2), stage("consumer", "csv_sink"))

@@ -212,6 +212,16 @@ TEST(Hash, RefusesAPayloadWithoutTheKeyAndFreesIt) {
     EXPECT_EQ(net.world[0].arena.used_bytes(), before);
 }
 
+TEST(Payloads, OfABurstArriveWhileTheirSenderIsBusy) {
+    ChannelWorld net{channel_shape(1, 1)};
+    for (std::uint64_t i = 0; i < 12; ++i) net.senders[0].publish(i, 100);
+
+    // Nobody flushes or polls for the sender.
+    for (int look = 0; look < 100; ++look) net.world[1].reactor.poll();
+
+    for (std::uint64_t i = 0; i < 12; ++i) EXPECT_TRUE(net.receivers[0].take()) << i;
+}
+
 TEST(Blobs, ArriveWholeWhateverTheirSize) {
     ChannelWorld net{channel_shape(1, 1)};
     std::uint64_t value = 0;
