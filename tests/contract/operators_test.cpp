@@ -333,7 +333,7 @@ TEST_P(AnyOperator, TakesManyPayloads) {
 
 TEST(RequiredParameters, AreOfOperatorsThatThereAre) {
     const Registry registry = Registry::with_builtins();
-    for (const auto& entry : required) EXPECT_NE(registry.find(entry.first), nullptr) << entry.first;
+    for (const auto& entry : required()) EXPECT_NE(registry.find(entry.first), nullptr) << entry.first;
 }
 
 INSTANTIATE_TEST_SUITE_P(Builtins, AnyOperator, testing::ValuesIn(operators()),
