@@ -184,6 +184,8 @@ TEST_F(Hdf5, StacksTextsOfAnyLengthAndAppendsTextsWithNul) {
     ASSERT_EQ(stacked.size(), texts.size());
     for (std::size_t i = 0; i < texts.size(); ++i) EXPECT_EQ(stacked[i].text(), texts[i]);
 
+    EXPECT_THAT(read_error(test::params({{"payloads", ParamValue{false}}})).what(), HasSubstr("variable length"));
+
     payloads.push_back(inputs_.text(std::string{"a\0b", 3}));
     write(payloads, test::params({{"layout", text("append")}}));
     const auto appended = read();
@@ -286,7 +288,7 @@ TEST_F(Hdf5, CountsAndLocatesPayloadsOfAnotherForm) {
     EXPECT_EQ(context_.counters["payloads"], 2U);
     EXPECT_THAT(
         context_.logger.messages(),
-        testing::Contains("Malformed payload 1 of rank 1: it is f32 [2], not f64 [2] as the first one"));
+        testing::Contains("Malformed record: payload 1 of rank 1: it is f32 [2], not f64 [2] as the first one"));
     const auto back = read();
     ASSERT_EQ(back.size(), 2U);
     EXPECT_EQ(elements<double>(back[1]), (std::vector<double>{3, 4}));
@@ -538,6 +540,43 @@ TEST_F(Hdf5Foreign, WithATableOfAnotherKindIsRefusedOrReadWithoutIt) {
 
     EXPECT_THAT(read_error().what(), HasSubstr("set \"payloads\" to false"));
     EXPECT_EQ(elements<double>(read(test::params({{"payloads", ParamValue{false}}})).at(0)), values);
+}
+
+TEST_F(Hdf5Foreign, WithATableThatNamesRowsItDoesNotHaveIsRefused) {
+    for (const std::uint64_t rows : {std::uint64_t{0}, std::uint64_t{2}, ~std::uint64_t{0}}) {
+        for (const char* column : {"rows", "first_row"}) {
+            if (rows == 0 && std::string{column} == "first_row") continue;
+            write({inputs_.vector<double>({1, 2})});
+            const hid_t file = H5Fopen(path().c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
+            const hid_t table = H5Dopen2(file, "data_payloads", H5P_DEFAULT);
+            const hid_t type = H5Tcreate(H5T_COMPOUND, sizeof rows);
+            H5Tinsert(type, column, 0, H5T_NATIVE_UINT64);
+            ASSERT_GE(H5Dwrite(table, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, &rows), 0);
+            H5Tclose(type);
+            H5Dclose(table);
+            H5Fclose(file);
+
+            EXPECT_THAT(read_error().what(), HasSubstr("row 0 of the table of the payloads names rows"))
+                << column << rows;
+        }
+    }
+}
+
+TEST_F(Hdf5Foreign, WithMetadataThatAreNoObjectIsRefused) {
+    write({inputs_.vector<double>({1, 2})});
+    const hid_t file = H5Fopen(path().c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
+    const hid_t table = H5Dopen2(file, "data_payloads", H5P_DEFAULT);
+    const hid_t line = H5Tcopy(H5T_C_S1);
+    H5Tset_size(line, H5T_VARIABLE);
+    H5Tset_cset(line, H5T_CSET_UTF8);
+    const hid_t type = H5Tcreate(H5T_COMPOUND, sizeof(char*));
+    H5Tinsert(type, "metadata", 0, line);
+    const char* list = "[1, 2]";
+    ASSERT_GE(H5Dwrite(table, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, &list), 0);
+    H5Dclose(table);
+    H5Fclose(file);
+
+    EXPECT_THAT(read_error().what(), HasSubstr("are no JSON object"));
 }
 
 TEST_F(Hdf5Foreign, WithARowLargerThanTheArenaIsRefused) {

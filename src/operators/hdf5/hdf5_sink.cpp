@@ -100,15 +100,14 @@ public:
         : context_{context},
           settings_{settings_of(params, context)},
           origin_{std::string{context.stage()}, context.instance(), context.instances(), context.provenance()},
-          strict_{params.get<bool>("strict")},
           form_{settings_.layout},
-          malformed_{context},
+          malformed_{context, params},
           writer_{[this] { return std::make_unique<ResultFile>(settings_, origin_); },
                   {.buffer_bytes = static_cast<std::uint64_t>(params.get<std::int64_t>("buffer")),
                    .flush = std::chrono::duration_cast<std::chrono::milliseconds>(duration_param(params, "flush"))}} {}
 
     void consume(const Payload& in) override {
-        if (const std::string problem = form_.problem_of(in); !problem.empty()) return reject(in, problem);
+        if (const std::string problem = form_.problem_of(in); !problem.empty()) return malformed_.add(in, problem);
         writer_.put(in);
         ++payloads_;
         bytes_ += in.size_bytes();
@@ -126,11 +125,6 @@ public:
     }
 
 private:
-    void reject(const Payload& in, const std::string& problem) {
-        if (strict_) throw Error{Errc::invalid_input, "the payload cannot be written: " + problem};
-        malformed_.add(in, problem);
-    }
-
     void join_parts() {
         const auto files = stage_files(settings_.path, origin_.instance, origin_.instances);
         if (!files) return;
@@ -145,7 +139,6 @@ private:
     StageContext& context_;
     ResultSettings settings_;
     Origin origin_;
-    bool strict_;
     Form form_;
     MalformedRecords malformed_;
     std::uint64_t payloads_ = 0;

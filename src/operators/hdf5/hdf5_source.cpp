@@ -112,10 +112,10 @@ private:
                    ", which payloads cannot hold; convert it to integers of 1, 2, 4 or 8 bytes or floats of 4 or 8");
         }
         dtype_ = *stored;
-        const auto written = hdf5::text_attribute(dataset_.get(), "dtype");
+        const auto written = hdf5::word_attribute(dataset_.get(), "dtype");
         if (dtype_ == DType::u8 && written == "bytes") dtype_ = DType::bytes;
         if (dtype_ == DType::u8 && written == "text") dtype_ = DType::text;
-        stacked_ = hdf5::text_attribute(dataset_.get(), "layout") == "stack";
+        stacked_ = hdf5::word_attribute(dataset_.get(), "layout") == "stack";
     }
 
     void read_extents() {
@@ -215,6 +215,11 @@ public:
         const Guard guard;
         const auto rows = static_cast<std::uint64_t>(params.get<std::int64_t>("rows"));
         reader_.emplace(params.get<std::string>("input"), params.get<std::string>("dataset"));
+        if (reader_->texts() && !params.get<bool>("payloads")) {
+            throw Error{Errc::invalid_input,
+                        "the dataset has texts of variable length, which are read only with "
+                        "\"payloads\" set to true"};
+        }
         if (rows == 0 && params.get<bool>("payloads") && reader_->has_table()) table_.emplace(reader_->table());
         lot_rows_ = rows > 0 ? rows : rows_for_about_a_mebibyte();
         if (reader_->texts()) lot_rows_ = 1;

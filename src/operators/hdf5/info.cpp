@@ -1,5 +1,7 @@
 #include "operators/hdf5/info.hpp"
 
+#include "operators/malformed.hpp"
+
 namespace penstock::hdf5 {
 
 OperatorInfo sink_info() {
@@ -59,10 +61,7 @@ OperatorInfo sink_info() {
                     .unit = "ms",
                     .minimum = 0,
                     .maximum = 60'000},
-                   {.name = "strict",
-                    .kind = ParamKind::boolean,
-                    .help = "Whether a payload of another form fails the run.",
-                    .fallback = ParamValue{false}}},
+                   strict_param()},
     };
 }
 
@@ -88,7 +87,9 @@ OperatorInfo source_info() {
                     .maximum = 1e12},
                    {.name = "payloads",
                     .kind = ParamKind::boolean,
-                    .help = "Whether to use the table of payloads that hdf5_sink writes, where there is one.",
+                    .help =
+                        "Whether to use the table of payloads that hdf5_sink writes, where there is one. false reads "
+                        "nothing of variable length, on which HDF5 itself can hang when a file is damaged.",
                     .fallback = ParamValue{true}},
                    {.name = "share",
                     .kind = ParamKind::string,

@@ -85,8 +85,7 @@ void write_virtual(hid_t file, const std::string& name, const std::vector<const 
         made(H5Dcreate2(file, name.c_str(), type.get(), space.get(), H5P_DEFAULT, properties.get(), H5P_DEFAULT),
              "cannot create a virtual HDF5 dataset");
     for (const char* attribute : {"dtype", "layout"}) {
-        if (const auto text = text_attribute(first.dataset.get(), attribute))
-            set_attribute(dataset.get(), attribute, *text);
+        if (const auto word = word_attribute(first.dataset.get(), attribute)) set_word(dataset.get(), attribute, *word);
     }
 }
 

@@ -65,8 +65,8 @@ void ResultFile::guarded(Body&& body) {
 }
 
 void ResultFile::describe_dataset(hid_t dataset, DType dtype) {
-    set_attribute(dataset, "dtype", std::string{penstock::name_of(dtype)});
-    set_attribute(dataset, "layout", std::string{name_of(settings_.layout)});
+    set_word(dataset, "dtype", penstock::name_of(dtype));
+    set_word(dataset, "layout", name_of(settings_.layout));
 }
 
 void ResultFile::write(const Payload& payload, std::span<const std::byte> bytes) {
@@ -151,7 +151,7 @@ void ResultFile::create_group(const std::string& path) {
     check(H5Pset_link_phase_change(properties.get(), most_links, most_links - 1), "HDF5 group");
     const Id group = made(H5Gcreate2(file_.get(), path.c_str(), H5P_DEFAULT, properties.get(), H5P_DEFAULT),
                           "cannot create an HDF5 group");
-    if (path == settings_.dataset) set_attribute(group.get(), "layout", std::string{name_of(settings_.layout)});
+    if (path == settings_.dataset) set_word(group.get(), "layout", name_of(settings_.layout));
 }
 
 /// A payload that comes twice, on two ways, is written twice.

@@ -1,5 +1,6 @@
 #include "operators/hdf5/types.hpp"
 
+#include <algorithm>
 #include <array>
 
 #include <fmt/format.h>
@@ -96,6 +97,31 @@ void set_attribute(hid_t object, const char* name, std::uint64_t number) {
     const Id space = made(H5Screate(H5S_SCALAR), "HDF5 attribute");
     check(H5Awrite(attribute(object, name, H5T_NATIVE_UINT64, space.get()).get(), H5T_NATIVE_UINT64, &number),
           "HDF5 attribute");
+}
+
+void set_word(hid_t object, const char* name, std::string_view word) {
+    const Id type = made(H5Tcopy(H5T_C_S1), "HDF5 text type");
+    check(H5Tset_size(type.get(), word.size()), "HDF5 text type");
+    check(H5Tset_strpad(type.get(), H5T_STR_NULLPAD), "HDF5 text type");
+    const Id space = made(H5Screate(H5S_SCALAR), "HDF5 attribute");
+    check(H5Awrite(attribute(object, name, type.get(), space.get()).get(), type.get(), word.data()), "HDF5 attribute");
+}
+
+std::optional<std::string> word_attribute(hid_t object, const char* name) {
+    constexpr std::size_t longest = 64;
+    if (H5Aexists(object, name) <= 0) return std::nullopt;
+    const Id attribute_id{H5Aopen(object, name, H5P_DEFAULT)};
+    if (!attribute_id) return std::nullopt;
+    const Id type{H5Aget_type(attribute_id.get())};
+    const Id space{H5Aget_space(attribute_id.get())};
+    if (!type || !space || H5Tget_class(type.get()) != H5T_STRING || H5Tis_variable_str(type.get()) != 0)
+        return std::nullopt;
+    const std::size_t size = H5Tget_size(type.get());
+    if (size == 0 || size > longest || H5Sget_simple_extent_npoints(space.get()) != 1) return std::nullopt;
+    std::string word(size, '\0');
+    if (H5Aread(attribute_id.get(), type.get(), word.data()) < 0) return std::nullopt;
+    word.resize(std::min(word.find('\0'), size));
+    return word;
 }
 
 std::optional<std::string> text_attribute(hid_t object, const char* name) {

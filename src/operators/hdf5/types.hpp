@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <penstock/memory.hpp>
@@ -29,6 +30,10 @@ namespace penstock::hdf5 {
 void set_attribute(hid_t object, const char* name, const std::string& text);
 void set_attribute(hid_t object, const char* name, const std::vector<std::string>& texts);
 void set_attribute(hid_t object, const char* name, std::uint64_t number);
+/// A short text of fixed length, which stands in the header itself.
+void set_word(hid_t object, const char* name, std::string_view word);
+/// What `set_word` has set; nothing if there is no text of fixed length.
+[[nodiscard]] std::optional<std::string> word_attribute(hid_t object, const char* name);
 /// The text of an attribute; nothing if there is none of that name that is a text.
 [[nodiscard]] std::optional<std::string> text_attribute(hid_t object, const char* name);
 [[nodiscard]] std::optional<std::uint64_t> number_attribute(hid_t object, const char* name);
