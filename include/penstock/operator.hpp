@@ -69,6 +69,16 @@ struct ChannelEnd {
     std::string name;          ///< What `Output::emit` takes.
 };
 
+/// Where the results of a run come from, for files that outlive it.
+struct Provenance {
+    std::string pipeline = {};            ///< Its name.
+    std::string plan = {};                ///< The checked pipeline and who runs where: plan.json of the run directory.
+    std::string run = {};                 ///< Path of the run directory.
+    std::uint32_t rank = 0;               ///< Of this instance.
+    std::vector<std::string> hosts = {};  ///< By rank.
+    std::vector<std::string> transports = {};  ///< "CHANNEL: TRANSPORT" for each channel of the stage.
+};
+
 /// What an operator instance may know about where it runs. Lives as long as the operator.
 class StageContext {
 public:
@@ -86,6 +96,7 @@ public:
     /// instance number before its suffix when the stage has several instances.
     /// @throws Error{invalid_input} for an empty name or one that climbs out with "..".
     [[nodiscard]] virtual std::string result_path(std::string_view name) const = 0;
+    [[nodiscard]] virtual const Provenance& provenance() const noexcept = 0;
     [[nodiscard]] virtual Logger& log() noexcept = 0;
 
     [[nodiscard]] virtual OutputTotals output_totals() const noexcept = 0;

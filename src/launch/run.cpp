@@ -157,6 +157,34 @@ private:
     return names;
 }
 
+/// How a channel's payloads get to this stage or from it: "shm", or "shm, mpi" where it depends on the instance.
+[[nodiscard]] std::string transports_of(const RunContext& run, const Process& process, std::uint16_t channel,
+                                        std::uint16_t other_stage) {
+    const PlannedStage& other = run.plan.stages[other_stage];
+    const std::string_view wanted = name_of(run.plan.channels[channel].transport);
+    std::string text;
+    for (int i = 0; i < other.instances; ++i) {
+        const Rank rank = other.first_rank + static_cast<Rank>(i);
+        const std::string_view name = process.transports.choose(rank, wanted).transport->name();
+        if (text.find(name) == std::string::npos) text.append(text.empty() ? "" : ", ").append(name);
+    }
+    return text;
+}
+
+[[nodiscard]] Provenance provenance_of(const RunContext& run, const Process& process, Rank rank) {
+    Provenance from{
+        .pipeline = run.plan.pipeline, .plan = plan_json(run.plan), .run = run.directory.path(), .rank = rank};
+    for (const HostInfo& host : process.hosts) from.hosts.push_back(host.host);
+    const PlannedStage& stage = run.plan.stages[run.plan.place(rank).stage];
+    const auto add = [&](std::uint16_t channel, std::uint16_t other_stage) {
+        from.transports.push_back(run.plan.channels[channel].name + ": " +
+                                  transports_of(run, process, channel, other_stage));
+    };
+    for (const std::uint16_t channel : stage.inputs) add(channel, run.plan.channels[channel].from);
+    for (const std::uint16_t channel : stage.outputs) add(channel, run.plan.channels[channel].to);
+    return from;
+}
+
 }  // namespace
 
 RunSnapshot run_coordinator(const RunContext& run, Bootstrap& bootstrap, Supervisor& supervisor) {
@@ -231,7 +259,8 @@ int run_instance(const RunContext& run, Bootstrap& bootstrap) {
                            .arena = process.arena,
                            .reactor = process.reactor,
                            .log = *log,
-                           .results_dir = run.directory.results()}};
+                           .results_dir = run.directory.results(),
+                           .provenance = provenance_of(run, process, rank)}};
         start_up.end();
         has_started = true;
         return instance.run();

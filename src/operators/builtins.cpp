@@ -14,6 +14,8 @@ Registry Registry::with_builtins() {
     add_file_sink(registry);
     add_file_source(registry);
     add_filter(registry);
+    add_hdf5_sink(registry);
+    add_hdf5_source(registry);
     add_histogram(registry);
     add_image_preprocess(registry);
     add_join(registry);

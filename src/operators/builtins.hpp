@@ -15,6 +15,8 @@ void add_downsample(Registry& registry);
 void add_file_sink(Registry& registry);
 void add_file_source(Registry& registry);
 void add_filter(Registry& registry);
+void add_hdf5_sink(Registry& registry);
+void add_hdf5_source(Registry& registry);
 void add_histogram(Registry& registry);
 void add_image_preprocess(Registry& registry);
 void add_join(Registry& registry);

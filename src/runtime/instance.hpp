@@ -29,6 +29,7 @@ public:
         Reactor& reactor;
         Logger& log;
         std::string results_dir;
+        Provenance provenance;
     };
     explicit Instance(const Setup& setup);
     ~Instance() override;
@@ -55,6 +56,7 @@ private:
     std::vector<ChannelEnd> inputs() const override { return ends(planned_.inputs); }
     std::vector<ChannelEnd> outputs() const override { return ends(planned_.outputs); }
     std::string result_path(std::string_view name) const override;
+    const Provenance& provenance() const noexcept override { return setup_.provenance; }
     Logger& log() noexcept override { return setup_.log; }
     OutputTotals output_totals() const noexcept override;
     void count(std::string_view name, std::uint64_t by) override;

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <map>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,7 +17,7 @@
 
 namespace penstock::test {
 
-/// Keeps what an operator emits, in order. Must outlive every handle to what it made.
+/// Keeps what an operator emits, in order. Must outlive every handle to what it made; any thread may drop them.
 class FakeOutput final : public Output, private PayloadHome {
 public:
     explicit FakeOutput(std::size_t arena_bytes = 8U << 20U) : arena_{arena_bytes} {}
@@ -42,10 +44,15 @@ public:
         body->has_id = true;
         return Payload{body};
     }
-    [[nodiscard]] std::size_t used_bytes() const noexcept { return arena_.used_bytes(); }
+    [[nodiscard]] std::size_t used_bytes() const noexcept {
+        const std::lock_guard lock{mutex_};
+        return arena_.used_bytes();
+    }
 
     std::vector<Payload> emitted;
     std::vector<std::string> channels;  ///< Where each went; empty: everywhere.
+    /// Called when nobody holds a payload any more, by the thread that dropped it.
+    std::function<void(PayloadId)> on_settled;
 
 private:
     template <Wire T>
@@ -56,6 +63,7 @@ private:
     }
 
     RawDraft allocate(DType dtype, const Shape& shape) override {
+        const std::lock_guard lock{mutex_};
         PayloadBody* body = bodies_.take();
         body->home = this;
         body->dtype = dtype;
@@ -72,11 +80,14 @@ private:
     }
 
     void retire(PayloadBody* body) noexcept override {
+        if (on_settled && body->has_id) on_settled(body->id);
+        const std::lock_guard lock{mutex_};
         arena_.release(body->block);
         bodies_.put_back(body);
     }
     void resolve(PayloadBody&) override {}
 
+    mutable std::mutex mutex_;
     Arena arena_;
     BodyPool bodies_;
     std::uint64_t next_sequence_ = 0;
@@ -110,6 +121,7 @@ public:
     [[nodiscard]] std::string result_path(std::string_view name) const override {
         return name.starts_with('/') ? std::string{name} : results + "/" + std::string{name};
     }
+    [[nodiscard]] const Provenance& provenance() const noexcept override { return origin; }
     [[nodiscard]] Logger& log() noexcept override { return logger; }
     [[nodiscard]] OutputTotals output_totals() const noexcept override { return totals; }
     void count(std::string_view name, std::uint64_t by) override { counters[std::string{name}] += by; }
@@ -126,6 +138,7 @@ public:
     bool stopping = false;
     std::string results = ".";
     OutputTotals totals;
+    Provenance origin;
     FakeLogger logger;
     std::map<std::string, std::uint64_t> counters;
     std::vector<std::chrono::steady_clock::time_point> waits;
