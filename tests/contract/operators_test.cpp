@@ -34,6 +34,7 @@ const std::map<std::string, Params, std::less<>> required{
     {"filter", params({{"key", text("key")}})},
     {"histogram", params({{"low", ParamValue{0.0}}, {"high", ParamValue{1.0}}})},
     {"split", params({{"key", text("key")}})},
+    {"telemetry_streamer", params({{"csv_path", text("/no/such/file.csv")}, {"loop", ParamValue{false}}})},
     {"threshold", params({{"level", ParamValue{1.0}}})},
 };
 
