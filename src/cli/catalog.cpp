@@ -120,16 +120,17 @@ void add_operators(CLI::App& app, Program& program) {
     const auto name = std::make_shared<std::string>();
     const auto markdown = std::make_shared<bool>(false);
     command->add_option("name", *name, "Show this operator")->type_name("OPERATOR");
-    command->add_flag("--json", program.json, "Print the answer as JSON");
+    add_json_flag(*command, program, "Print the answer as JSON");
     command->add_flag("--markdown", *markdown, "Print all of them as a page of Markdown");
     command->footer(examples({"penstock operators", "penstock operators records", "penstock operators --markdown"}));
     command->final_callback([&program, name, markdown] {
         program.action = [&program, name, markdown] {
             const auto registry = Registry::with_builtins();
+            if (*markdown && (program.json || !name->empty())) {
+                throw Error{Errc::invalid_input,
+                            "--markdown prints all operators as one page; leave out --json and the name"};
+            }
             if (*markdown) {
-                if (program.json || !name->empty()) {
-                    throw Error{Errc::invalid_input, "--markdown prints all operators; leave out --json and the name"};
-                }
                 program.out << operators_page(registry);
                 return 0;
             }

@@ -10,7 +10,7 @@ namespace penstock {
 /// Counts numbers in bins of equal width, on the host. The last bin includes the upper end of the range.
 class Histogram {
 public:
-    /// REQUIRES: bins > 0 and low < high, all finite.
+    /// REQUIRES: 0 < bins < 2^31 - 3 and low < high, all finite.
     Histogram(std::size_t bins, double low, double high);
 
     template <class T>

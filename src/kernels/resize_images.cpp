@@ -11,8 +11,8 @@
 namespace penstock {
 namespace {
 
-/// One row of results.
-template <class T>
+/// One row of results. @tparam Channels  0 if there is another number of them than it is made for.
+template <std::size_t Channels, class T>
 struct ResizeRow {
     const T* images;
     float* results;
@@ -21,7 +21,7 @@ struct ResizeRow {
     PENSTOCK_FUNCTION void operator()(std::size_t index) const {
         const ImagePlan::Axis& rows = plan->rows;
         const ImagePlan::Axis& columns = plan->columns;
-        const std::size_t channels = plan->channels;
+        const std::size_t channels = Channels == 0 ? plan->channels : Channels;
         const std::size_t height = rows.first.size();
         const std::size_t width = columns.first.size();
         const T* const image = images + index / height * plan->height * plan->width * channels;
@@ -29,15 +29,20 @@ struct ResizeRow {
         const T* const top = image + rows.first[row] * plan->width * channels;
         const T* const bottom = image + rows.second[row] * plan->width * channels;
         const float down = rows.share[row];
+        const std::size_t* const first = columns.first.data();
+        const std::size_t* const second = columns.second.data();
+        const float* const share = columns.share.data();
+        const float* const factor = plan->factor.data();
+        const float* const offset = plan->offset.data();
         float* out = results + index * width * channels;
-        for (std::size_t column = 0; column < width; ++column) {
-            const std::size_t left = columns.first[column] * channels;
-            const std::size_t right = columns.second[column] * channels;
-            const float across = columns.share[column];
+        for (std::size_t column = 0; column < width; ++column, out += channels) {
+            const std::size_t left = first[column] * channels;
+            const std::size_t right = second[column] * channels;
+            const float across = share[column];
             for (std::size_t channel = 0; channel < channels; ++channel) {
                 const float above = mixed(top[left + channel], top[right + channel], across);
                 const float below = mixed(bottom[left + channel], bottom[right + channel], across);
-                *out++ = mixed(above, below, down) * plan->factor[channel] + plan->offset[channel];
+                out[channel] = mixed(above, below, down) * factor[channel] + offset[channel];
             }
         }
     }
@@ -75,7 +80,12 @@ void resize_images(std::span<const T> images, std::span<float> results, const Im
         plan.offset.size() != plan.channels) {
         throw Error{Errc::invalid_input, "images and results must have the sizes of their plan"};
     }
-    for_each_index(count * plan.rows.first.size(), ResizeRow<T>{images.data(), results.data(), &plan}, 16);
+    const std::size_t rows = count * plan.rows.first.size();
+    if (plan.channels == 3) {
+        for_each_index(rows, ResizeRow<3, T>{images.data(), results.data(), &plan}, 16);
+    } else {
+        for_each_index(rows, ResizeRow<0, T>{images.data(), results.data(), &plan}, 16);
+    }
 }
 
 template void resize_images(std::span<const std::uint8_t>, std::span<float>, const ImagePlan&);

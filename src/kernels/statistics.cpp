@@ -1,8 +1,6 @@
 #include "kernels/statistics.hpp"
 
 #include <algorithm>
-#include <array>
-#include <type_traits>
 
 #include "kernels/parallel.hpp"
 #include "kernels/real.hpp"
@@ -10,90 +8,69 @@
 namespace penstock {
 namespace {
 
-/// Sums are kept apart for the compiler to vectorise them: it may not change the order of additions itself.
-constexpr std::size_t lanes = 8;
-
-template <class T>
-PENSTOCK_FUNCTION bool is_finite(T value) {
-    return std::is_integral_v<T> || value - value == T{};  // neither inf - inf nor NaN - NaN equals 0
+PENSTOCK_FUNCTION bool is_finite(double value) {
+    return value - value == 0;  // neither inf - inf nor NaN - NaN is 0
 }
 
+// The loops below add in any order ("omp simd"), which a compiler may not choose to do by itself.
 template <class T>
 struct BlockStatistics {
     const T* x;
 
-    struct First {
-        std::array<double, lanes> count{};
-        std::array<double, lanes> sum{};
-        std::array<T, lanes> min;
-        std::array<T, lanes> max;
-    };
-
-    PENSTOCK_FUNCTION static void add(First& first, std::size_t lane, T value) {
-        const bool finite = is_finite(value);
-        const T known = finite ? value : T{};
-        first.count[lane] += finite ? 1.0 : 0.0;
-        first.sum[lane] += static_cast<double>(known);
-        first.min[lane] = finite && value < first.min[lane] ? value : first.min[lane];
-        first.max[lane] = finite && value > first.max[lane] ? value : first.max[lane];
-    }
-
-    PENSTOCK_FUNCTION First first_pass(std::size_t begin, std::size_t end) const {
-        First first;
-        first.min.fill(std::numeric_limits<T>::max());
-        first.max.fill(std::numeric_limits<T>::lowest());
-        std::size_t i = begin;
-        for (; i + lanes <= end; i += lanes) {
-            for (std::size_t lane = 0; lane < lanes; ++lane) add(first, lane, x[i + lane]);
-        }
-        for (; i < end; ++i) add(first, 0, x[i]);
-        return first;
-    }
-
-    /// Sum of the squared distances from `mean`, corrected for its rounding.
-    PENSTOCK_FUNCTION double squares(std::size_t begin, std::size_t end, double mean, double count) const {
-        std::array<double, lanes> sum{};
-        std::array<double, lanes> square{};
-        const auto add_one = [&](std::size_t lane, T value) {
-            const double distance = is_finite(value) ? static_cast<double>(value) - mean : 0.0;
-            sum[lane] += distance;
-            square[lane] += distance * distance;
-        };
-        std::size_t i = begin;
-        for (; i + lanes <= end; i += lanes) {
-            for (std::size_t lane = 0; lane < lanes; ++lane) add_one(lane, x[i + lane]);
-        }
-        for (; i < end; ++i) add_one(0, x[i]);
-        double rest = 0;
+    PENSTOCK_FUNCTION double sum(std::size_t begin, std::size_t end) const {
         double total = 0;
-        for (std::size_t lane = 0; lane < lanes; ++lane) {
-            rest += sum[lane];
-            total += square[lane];
+#pragma omp simd reduction(+ : total)
+        for (std::size_t i = begin; i < end; ++i) total += static_cast<double>(x[i]);
+        return total;
+    }
+
+    PENSTOCK_FUNCTION void find_range(std::size_t begin, std::size_t end, Statistics& found) const {
+        T least = x[begin];
+        T most = x[begin];
+#pragma omp simd reduction(min : least) reduction(max : most)
+        for (std::size_t i = begin; i < end; ++i) {
+            least = x[i] < least ? x[i] : least;
+            most = x[i] > most ? x[i] : most;
         }
-        return std::max(0.0, total - rest * rest / count);
+        found.min = static_cast<double>(least);
+        found.max = static_cast<double>(most);
+    }
+
+    /// Sum of the squared distances from the mean, corrected for its rounding.
+    PENSTOCK_FUNCTION double squares(std::size_t begin, std::size_t end, double mean) const {
+        double rest = 0;
+        double square = 0;
+#pragma omp simd reduction(+ : rest, square)
+        for (std::size_t i = begin; i < end; ++i) {
+            const double distance = static_cast<double>(x[i]) - mean;
+            rest += distance;
+            square += distance * distance;
+        }
+        return std::max(0.0, square - rest * rest / static_cast<double>(end - begin));
+    }
+
+    /// One number after another, for blocks in which some are not finite.
+    PENSTOCK_FUNCTION Statistics one_by_one(std::size_t begin, std::size_t end) const {
+        Statistics found;
+        for (; begin < end; ++begin) {
+            const auto value = static_cast<double>(x[begin]);
+            if (is_finite(value)) {
+                found.join({.count = 1, .min = value, .max = value, .mean = value});
+            } else {
+                ++found.non_finite;
+            }
+        }
+        return found;
     }
 
     PENSTOCK_FUNCTION Statistics operator()(std::size_t begin, std::size_t end) const {
-        const First first = first_pass(begin, end);
-        double count = 0;
-        double sum = 0;
-        T min = first.min[0];
-        T max = first.max[0];
-        for (std::size_t lane = 0; lane < lanes; ++lane) {
-            count += first.count[lane];
-            sum += first.sum[lane];
-            min = std::min(min, first.min[lane]);
-            max = std::max(max, first.max[lane]);
-        }
-        Statistics result;
-        result.count = static_cast<std::uint64_t>(count);
-        result.non_finite = end - begin - result.count;
-        if (result.count == 0) return result;
-        result.min = static_cast<double>(min);
-        result.max = static_cast<double>(max);
-        result.mean = sum / count;
-        result.squares = squares(begin, end, result.mean, count);
-        return result;
+        const double total = sum(begin, end);
+        // Whatever is not finite shows in the sum. So does one beyond the range of a double.
+        if (!is_finite(total)) return one_by_one(begin, end);
+        Statistics found{.count = end - begin, .mean = total / static_cast<double>(end - begin)};
+        find_range(begin, end, found);
+        found.squares = squares(begin, end, found.mean);
+        return found;
     }
 };
 

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <type_traits>
 
 #include <penstock/error.hpp>
 
@@ -24,15 +25,21 @@ R least_hit(double level) {
     return std::nextafter(rounded, std::numeric_limits<R>::infinity());
 }
 
+/// As wide as what is compared, for comparisons and counts to share vectors; exact for a block.
+template <class T>
+using HitCount = std::conditional_t<sizeof(Real<T>) == sizeof(double), double, std::uint32_t>;
+
 template <class T>
 struct CountHits {
     const T* x;
     Real<T> least;
 
     PENSTOCK_FUNCTION Hits operator()(std::size_t begin, std::size_t end) const {
-        std::uint32_t hits = 0;
-        for (std::size_t i = begin; i < end; ++i) hits += static_cast<Real<T>>(x[i]) >= least ? 1U : 0U;
-        return {hits};
+        HitCount<T> hits = 0;
+#pragma omp simd reduction(+ : hits)
+        for (std::size_t i = begin; i < end; ++i)
+            hits += static_cast<Real<T>>(x[i]) >= least ? HitCount<T>{1} : HitCount<T>{0};
+        return {static_cast<std::uint64_t>(hits)};
     }
 };
 
@@ -43,13 +50,15 @@ struct SuppressZeros {
     Real<T> least;
 
     PENSTOCK_FUNCTION Hits operator()(std::size_t begin, std::size_t end) const {
-        std::uint32_t hits = 0;
+        HitCount<T> hits = 0;
+#pragma omp simd reduction(+ : hits)
         for (std::size_t i = begin; i < end; ++i) {
             const bool hit = static_cast<Real<T>>(x[i]) >= least;
-            y[i] = hit ? x[i] : T{};
-            hits += hit ? 1U : 0U;
+            const T value = x[i];
+            y[i] = hit ? value : T{};
+            hits += hit ? HitCount<T>{1} : HitCount<T>{0};
         }
-        return {hits};
+        return {static_cast<std::uint64_t>(hits)};
     }
 };
 
@@ -60,12 +69,10 @@ struct MaskHits {
     Real<T> least;
 
     PENSTOCK_FUNCTION Hits operator()(std::size_t begin, std::size_t end) const {
+        for (std::size_t i = begin; i < end; ++i) mask[i] = static_cast<Real<T>>(x[i]) >= least ? 1 : 0;
         std::uint32_t hits = 0;
-        for (std::size_t i = begin; i < end; ++i) {
-            const bool hit = static_cast<Real<T>>(x[i]) >= least;
-            mask[i] = hit ? 1 : 0;
-            hits += hit ? 1U : 0U;
-        }
+#pragma omp simd reduction(+ : hits)
+        for (std::size_t i = begin; i < end; ++i) hits += mask[i];
         return {hits};
     }
 };

@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
+#include <penstock/operator.hpp>
 #include <penstock/spec.hpp>
 #include <penstock/version.hpp>
 
@@ -210,6 +211,9 @@ TEST(Operators, ShowTheirParameters) {
 }
 
 TEST(Operators, FillTheirPageOfTheDocumentation) {
+    if (Registry::with_builtins().find("telemetry_collector") == nullptr) {
+        GTEST_SKIP() << "the page has the operators that need HDF5, which this build has not";
+    }
     std::ifstream file{PENSTOCK_SOURCE_DIR "/docs/operators.md"};
     std::stringstream page;
     page << file.rdbuf();

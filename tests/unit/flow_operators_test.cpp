@@ -244,7 +244,7 @@ TEST_F(Merge, HandsOnWhatArrives) {
 TEST_F(Merge, OrdersByUserId) {
     start("merge", params({{"order", text("user_id")}, {"first", whole(1)}}));
 
-    for (const std::uint64_t id : {3, 1, 2, 2, 5, 4}) process(with_user_id(id, std::to_string(id)));
+    for (const std::uint64_t id : {3U, 1U, 2U, 2U, 5U, 4U}) process(with_user_id(id, std::to_string(id)));
 
     // The second 2 comes when its turn is over.
     EXPECT_THAT(emitted_texts(), ElementsAre("1", "2", "3", "2", "4", "5"));
@@ -368,7 +368,7 @@ TEST_F(Join, CountsDuplicatesAndWhatNeverFindsItsPartner) {
 TEST_F(Join, GivesUpTheOldestWhenTooManyWait) {
     start("join", params({{"by", text("user_id")}, {"pending", whole(2)}, {"unmatched", text("second")}}));
 
-    for (const std::uint64_t id : {1, 2, 3}) process(left(id, std::to_string(id)));
+    for (const std::uint64_t id : {1U, 2U, 3U}) process(left(id, std::to_string(id)));
     process(right(1, "x"));  // the 1 is gone: this one waits anew, and the 2 must go
     process(right(3, "y"));
     finish();
