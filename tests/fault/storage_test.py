@@ -59,7 +59,7 @@ class Shortage(StorageTestCase):
     """Of what the system gives to a process."""
 
     def test_of_file_handles_is_told_with_its_remedy(self):
-        for number in (8, 12):
+        for number in (6, 8):
             run = self.start(DEMO, preexec=may_not_have_more_than(resource.RLIMIT_NOFILE, number))
 
             self.assert_code(run, 4)
