@@ -44,7 +44,8 @@ void add_help(CLI::App& app, Program& program);
 /// FILE and --set.
 void add_pipeline_arguments(CLI::App& command, PipelineArguments& arguments);
 void add_json_flag(CLI::App& command, Program& program, const std::string& help);
-/// Reads the file and applies the environment, then the settings. @throws Error as `load_pipeline` and `apply_setting` do.
+/// Reads the file and applies the environment, then the settings. @throws Error as `load_pipeline` and `apply_setting`
+/// do.
 [[nodiscard]] PipelineSpec load(const PipelineArguments& arguments);
 
 }  // namespace penstock::cli

@@ -54,9 +54,9 @@ RowFile::RowFile(std::string path, std::string_view param, RowOrder order) : pat
     struct stat status {};
     if (fstat(file_.get(), &status) != 0 || !S_ISREG(status.st_mode)) return;
     if (flock(file_.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-        throw Error{Errc::invalid_input,
-                    "the output file " + path_in_quotes(path_) +
-                        " is being written by another stage or run; set \"" + param_ + "\" to another one"};
+        throw Error{Errc::invalid_input, "the output file " + path_in_quotes(path_) +
+                                             " is being written by another stage or run; set \"" + param_ +
+                                             "\" to another one"};
     }
     if (ftruncate(file_.get(), 0) != 0) fail_write(errno);
 }

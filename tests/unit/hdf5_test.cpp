@@ -286,9 +286,8 @@ TEST_F(Hdf5, CountsAndLocatesPayloadsOfAnotherForm) {
 
     EXPECT_EQ(context_.counters["malformed"], 3U);
     EXPECT_EQ(context_.counters["payloads"], 2U);
-    EXPECT_THAT(
-        context_.logger.messages(),
-        testing::Contains("Malformed payload 1 of rank 1: it is f32 [2], not f64 [2] as the first one"));
+    EXPECT_THAT(context_.logger.messages(),
+                testing::Contains("Malformed payload 1 of rank 1: it is f32 [2], not f64 [2] as the first one"));
     const auto back = read();
     ASSERT_EQ(back.size(), 2U);
     EXPECT_EQ(elements<double>(back[1]), (std::vector<double>{3, 4}));
