@@ -274,6 +274,8 @@ TEST_F(Merge, EmitsEqualNumbersInTheOrderTheyCame) {
     process(with("n", 0, "d"));
 
     EXPECT_THAT(emitted_texts(), ElementsAre("d", "a", "b", "c"));
+    process(with("n", 3, "e"));
+    EXPECT_EQ(emitted_texts().back(), "e");
     EXPECT_EQ(counted("late"), 0U);
 }
 
