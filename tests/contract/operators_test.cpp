@@ -189,7 +189,12 @@ TEST_P(AnyOperator, HasDefaultsThatAreLegal) {
 }
 
 TEST_P(AnyOperator, IsMade) {
-    EXPECT_NO_THROW((void)make()) << "if its defaults are not enough, give it parameters in `required`";
+    try {
+        (void)make();
+    } catch (const Error& error) {
+        if (error.code() == Errc::unsupported) GTEST_SKIP() << error.what();
+        FAIL() << error.what() << "\nif its defaults are not enough, give it parameters in `required`";
+    }
 }
 
 TEST_P(AnyOperator, StandsTheEndAtOnce) {
