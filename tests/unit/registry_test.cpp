@@ -260,5 +260,15 @@ TEST(Registry, ConstructsFromWhatAnOperatorWantsToKnow) {
     EXPECT_EQ(registry.find("params")->kind, OperatorKind::sink);
 }
 
+TEST(Registry, RefusesDurationsBeyondWhatAClockCounts) {
+    const OperatorInfo info{.name = "waiter", .params = {{.name = "wait", .kind = ParamKind::duration, .unit = "ms"}}};
+    const Registry registry;
+    for (const ParamValue& wrong :
+         {ParamValue{1e300}, ParamValue{std::int64_t{9'223'372'036'855}}, ParamValue{-1e300}}) {
+        EXPECT_THROW((void)registry.complete(info, params({{"wait", wrong}}), {}), Error);
+    }
+    EXPECT_NO_THROW((void)registry.complete(info, params({{"wait", ParamValue{std::int64_t{1'000'000'000'000}}}}), {}));
+}
+
 }  // namespace
 }  // namespace penstock
