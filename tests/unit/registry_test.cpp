@@ -261,7 +261,9 @@ TEST(Registry, ConstructsFromWhatAnOperatorWantsToKnow) {
 }
 
 TEST(Registry, RefusesDurationsBeyondWhatAClockCounts) {
-    const OperatorInfo info{.name = "waiter", .params = {{.name = "wait", .kind = ParamKind::duration, .unit = "ms"}}};
+    const OperatorInfo info{.name = "waiter",
+                            .help = "",
+                            .params = {{.name = "wait", .kind = ParamKind::duration, .help = "", .unit = "ms"}}};
     const Registry registry;
     for (const ParamValue& wrong :
          {ParamValue{1e300}, ParamValue{std::int64_t{9'223'372'036'855}}, ParamValue{-1e300}}) {
