@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <memory>
 #include <ostream>
+#include <sstream>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -104,7 +105,8 @@ int query_values(const Program& program, TelemetryArguments& arguments) {
     const auto stores = stores_of(arguments.sources);
     const bool json = arguments.format == TelemetryFormat::json;
     bool first = true;
-    program.out << (json ? "[" : "timestamp,gpu_uuid,metric_name,value\n");
+    std::ostringstream answer;  // none if a store turns out to be broken
+    answer << (json ? "[" : "timestamp,gpu_uuid,metric_name,value\n");
     telemetry::read_values(stores, arguments.query, [&](const telemetry::Reading& reading) {
         if (json) {
             nlohmann::ordered_json object{{"timestamp", time_text(reading.time_ns)},
@@ -114,15 +116,16 @@ int query_values(const Program& program, TelemetryArguments& arguments) {
             if (std::isfinite(reading.value)) object["value"] = reading.value;
             if (!reading.labels_raw.empty()) object["labels_raw"] = reading.labels_raw;
             const auto replace = nlohmann::ordered_json::error_handler_t::replace;
-            program.out << (first ? "\n" : ",\n") << object.dump(-1, ' ', false, replace);
+            answer << (first ? "\n" : ",\n") << object.dump(-1, ' ', false, replace);
         } else {
-            program.out << fmt::format("{},{},{},{}\n", time_text(reading.time_ns), csv_field(reading.gpu_uuid),
-                                       csv_field(reading.metric_name),
-                                       std::isnan(reading.value) ? "" : fmt::format("{}", reading.value));
+            answer << fmt::format("{},{},{},{}\n", time_text(reading.time_ns), csv_field(reading.gpu_uuid),
+                                  csv_field(reading.metric_name),
+                                  std::isnan(reading.value) ? "" : fmt::format("{}", reading.value));
         }
         first = false;
     });
-    if (json) program.out << (first ? "]\n" : "\n]\n");
+    if (json) answer << (first ? "]\n" : "\n]\n");
+    program.out << answer.str();
     return 0;
 }
 

@@ -21,7 +21,7 @@ constexpr std::string_view utf16_marks[] = {"\xFF\xFE", "\xFE\xFF"};
 }  // namespace
 
 CsvReader::CsvReader(std::string path, const CsvOptions& options)
-    : file_{std::move(path)},
+    : file_{std::move(path), options.param},
       options_{options},
       rows_{options.dialect},
       capacity_{std::max<std::size_t>(options.block_bytes, margin)},

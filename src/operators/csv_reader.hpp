@@ -16,9 +16,10 @@ namespace penstock {
 /// Which rows of a file to read, and how.
 struct CsvOptions {
     CsvDialect dialect = {};
-    bool header = true;     ///< The first row has the names of the columns.
-    std::size_t part = 0;   ///< Of `parts` that share the rows of one file: each row is in exactly one part.
-    std::size_t parts = 1;  ///< 1 for what is no regular file.
+    bool header = true;                ///< The first row has the names of the columns.
+    std::string_view param = "input";  ///< The operator's name for the path, for messages.
+    std::size_t part = 0;              ///< Of `parts` that share the rows of one file: each row is in exactly one part.
+    std::size_t parts = 1;             ///< 1 for what is no regular file.
     std::size_t max_row_bytes = std::size_t{16} << 20U;  ///< A longer row is bad. A quote that is never closed is one.
     std::size_t block_bytes = std::size_t{256} << 10U;   ///< To read at once.
 };

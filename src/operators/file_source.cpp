@@ -10,6 +10,7 @@
 
 #include "base/quote.hpp"
 #include "operators/builtins.hpp"
+#include "operators/elements.hpp"
 #include "operators/input_file.hpp"
 #include "operators/input_names.hpp"
 #include "operators/malformed.hpp"
@@ -23,24 +24,6 @@ DType dtype_named(std::string_view name) {
         if (name_of(static_cast<DType>(i)) == name) return static_cast<DType>(i);
     }
     throw Error{Errc::invalid_input, "there is no dtype " + in_quotes(name)};
-}
-
-RawDraft draft_of(Output& out, DType dtype, const Shape& shape) {
-    switch (dtype) {
-        case DType::bytes: break;
-        case DType::text: return out.draft<char>(shape);
-        case DType::i8: return out.draft<std::int8_t>(shape);
-        case DType::u8: return out.draft<std::uint8_t>(shape);
-        case DType::i16: return out.draft<std::int16_t>(shape);
-        case DType::u16: return out.draft<std::uint16_t>(shape);
-        case DType::i32: return out.draft<std::int32_t>(shape);
-        case DType::u32: return out.draft<std::uint32_t>(shape);
-        case DType::i64: return out.draft<std::int64_t>(shape);
-        case DType::u64: return out.draft<std::uint64_t>(shape);
-        case DType::f32: return out.draft<float>(shape);
-        case DType::f64: return out.draft<double>(shape);
-    }
-    return out.draft<std::byte>(shape);
 }
 
 std::vector<std::uint64_t> extents_of(const Params& params) {

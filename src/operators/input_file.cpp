@@ -14,18 +14,19 @@
 
 namespace penstock {
 
-InputFile::InputFile(std::string path) : path_{std::move(path)} {
+InputFile::InputFile(std::string path, std::string_view param) : path_{std::move(path)} {
     file_ = UniqueHandle<RowFileTraits>{open(path_.c_str(), O_RDONLY | O_CLOEXEC)};
     if (!file_) {
         const int reason = errno;
         throw Error{Errc::invalid_input, "cannot open the input file " + path_in_quotes(path_) + ": " +
-                                             std::strerror(reason) + "; set \"input\" to a file that can be read"};
+                                             std::strerror(reason) + "; set " + in_quotes(param) +
+                                             " to a file that can be read"};
     }
     struct stat status = {};
     if (fstat(file_.get(), &status) != 0) fail("examine");
     if (S_ISDIR(status.st_mode)) {
-        throw Error{Errc::invalid_input,
-                    "the input " + path_in_quotes(path_) + " is a directory; set \"input\" to a file in it"};
+        throw Error{Errc::invalid_input, "the input " + path_in_quotes(path_) + " is a directory; set " +
+                                             in_quotes(param) + " to a file in it"};
     }
     if (S_ISREG(status.st_mode)) size_bytes_ = static_cast<std::uint64_t>(status.st_size);
 }

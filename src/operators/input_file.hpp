@@ -15,7 +15,7 @@ namespace penstock {
 class InputFile {
 public:
     /// @throws Error{invalid_input} if it cannot be opened or is a directory.
-    explicit InputFile(std::string path);
+    explicit InputFile(std::string path, std::string_view param = "input");
 
     /// The size when it was opened; nothing for what is no regular file.
     [[nodiscard]] std::optional<std::uint64_t> size_bytes() const noexcept { return size_bytes_; }

@@ -77,6 +77,10 @@ class Telemetry(RunTestCase):
         wrong = self.command("telemetry", "query", folder.path, "--from", "yesterday")
         self.assert_code(wrong, 2)
         self.assertIn("RFC 3339", wrong.err)
+        path.write_text("no HDF5")
+        wrong = self.command("telemetry", "query", path)
+        self.assert_code(wrong, 2)
+        self.assertEqual(wrong.out, "")
 
     def test_counts_bad_rows_and_says_where_they_are(self):
         path, rows = self.generated("--gpus", "2", "--times", "3", "--no-labels")

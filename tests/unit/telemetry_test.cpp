@@ -344,6 +344,7 @@ TEST_F(StreamerTest, BeginsAgainASecondAfterTheEndWhenItLoops) {
 TEST_F(StreamerTest, FailsWithoutAFileUnlessItLoops) {
     const Error error = error_of([&] { run(*streamer(folder.path("none.csv"))); });
     EXPECT_EQ(error.code(), Errc::invalid_input);
+    EXPECT_THAT(error.what(), HasSubstr("set \"csv_path\" to a file that can be read"));
 
     const auto source = streamer(folder.path("later.csv"), params({{"loop", ParamValue{true}}}));
     EXPECT_TRUE(source->produce(out));

@@ -10,6 +10,7 @@
 
 #include "base/quote.hpp"
 #include "operators/builtins.hpp"
+#include "operators/elements.hpp"
 #include "operators/hdf5/handles.hpp"
 #include "operators/hdf5/info.hpp"
 #include "operators/hdf5/metadata_json.hpp"
@@ -66,7 +67,7 @@ public:
         extents[0] = lot.rows;
         if (as_row) extents.erase(extents.begin());
         const Shape shape{extents};
-        RawDraft draft = make_draft(out, shape);
+        RawDraft draft = draft_of(out, dtype_, shape);
         if (draft.size_bytes() > 0) read_into(draft, lot);
         return draft;
     }
@@ -132,24 +133,6 @@ private:
         for (std::size_t dim = 1; dim < extents_.size(); ++dim) {
             if (__builtin_mul_overflow(row_bytes_, extents_[dim], &row_bytes_)) refuse("has rows that no memory holds");
         }
-    }
-
-    [[nodiscard]] RawDraft make_draft(Output& out, const Shape& shape) const {
-        switch (dtype_) {
-            case DType::bytes: return out.draft<std::byte>(shape);
-            case DType::text: return out.draft<char>(shape);
-            case DType::i8: return out.draft<std::int8_t>(shape);
-            case DType::u8: return out.draft<std::uint8_t>(shape);
-            case DType::i16: return out.draft<std::int16_t>(shape);
-            case DType::u16: return out.draft<std::uint16_t>(shape);
-            case DType::i32: return out.draft<std::int32_t>(shape);
-            case DType::u32: return out.draft<std::uint32_t>(shape);
-            case DType::i64: return out.draft<std::int64_t>(shape);
-            case DType::u64: return out.draft<std::uint64_t>(shape);
-            case DType::f32: return out.draft<float>(shape);
-            case DType::f64: break;
-        }
-        return out.draft<double>(shape);
     }
 
     /// A selection of those rows.

@@ -38,7 +38,8 @@ constexpr std::array<Column, 12> wanted{{{"timestamp", &DcgmRow::timestamp, true
 
 }  // namespace
 
-DcgmFile::DcgmFile(const std::string& path, Part part) : reader_{path, {.part = part.index, .parts = part.count}} {
+DcgmFile::DcgmFile(const std::string& path, Part part)
+    : reader_{path, {.param = "csv_path", .part = part.index, .parts = part.count}} {
     static_assert(wanted.size() == fields);
     const auto& names = reader_.names();
     for (std::size_t i = 0; i < fields; ++i) {
