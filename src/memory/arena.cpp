@@ -4,6 +4,7 @@
 #include <cstring>
 #include <new>
 #include <string>
+#include <utility>
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -20,7 +21,7 @@ namespace penstock {
 namespace {
 
 constexpr std::size_t page_bytes = 4096;
-constexpr std::size_t populate_step = 2U << 20U;
+constexpr std::size_t huge_page_bytes = 2U << 20U;
 constexpr std::size_t most_bytes_cooling = 4U << 20U;
 constexpr std::size_t most_blocks_cooling = 4096;
 
@@ -35,9 +36,38 @@ constexpr std::size_t most_blocks_cooling = 4096;
     return file;
 }
 
+/// At a multiple of the size of huge pages, so that those of the file can be mapped as such.
 [[nodiscard]] MappedMemory map_file(int fd, std::size_t bytes, int protection) {
-    void* base = mmap(nullptr, bytes, protection, MAP_SHARED, fd, 0);
-    return base == MAP_FAILED ? MappedMemory{} : MappedMemory{Mapping{static_cast<std::byte*>(base), bytes}};
+    const std::size_t reserved = bytes + huge_page_bytes;
+    void* range = mmap(nullptr, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (range == MAP_FAILED) return MappedMemory{};
+    auto* const first = static_cast<std::byte*>(range);
+    const std::size_t before = -reinterpret_cast<std::uintptr_t>(first) % huge_page_bytes;
+    MappedMemory memory{Mapping{first + before, bytes}};
+    if (before != 0) munmap(first, before);
+    munmap(first + before + bytes, reserved - before - bytes);
+    void* base = mmap(first + before, bytes, protection, MAP_SHARED | MAP_FIXED, fd, 0);
+    return base == MAP_FAILED ? MappedMemory{} : std::move(memory);
+}
+
+/// Backs that range with pages. @return whether it is; errno says why not.
+[[nodiscard]] bool back(std::byte* from, std::size_t bytes) {
+    if (madvise(from, bytes, MADV_POPULATE_WRITE) == 0) return true;
+    if (errno != EINVAL) return false;
+    std::memset(from, 0, bytes);  // kernels before 5.14
+    return true;
+}
+
+/// Backs it with one huge page: a tenth of the time that small ones take, and a reader's and writer's share of misses
+/// in the translation of addresses less. MADV_COLLAPSE needs no permission and no setting of the machine, but a kernel
+/// from 6.1 on, and one page that is there already.
+[[nodiscard]] bool back_with_huge_page(std::byte* from) {
+#if defined(MADV_COLLAPSE)
+    constexpr int collapse = MADV_COLLAPSE;
+#else
+    constexpr int collapse = 25;
+#endif
+    return madvise(from, page_bytes, MADV_POPULATE_WRITE) == 0 && madvise(from, huge_page_bytes, collapse) == 0;
 }
 
 void seal(int fd, int seals) {
@@ -135,14 +165,14 @@ void Arena::reuse_oldest() noexcept {
 }
 
 void Arena::populate(std::size_t up_to) {
-    const std::size_t end = std::min(round_up(up_to, populate_step), limit_bytes());
-    if (madvise(base() + populated_, end - populated_, MADV_POPULATE_WRITE) != 0) {
-        if (errno != EINVAL) {
+    while (populated_ < up_to) {
+        const std::size_t step = std::min(huge_page_bytes, limit_bytes() - populated_);
+        std::byte* const from = base() + populated_;
+        if ((step < huge_page_bytes || !back_with_huge_page(from)) && !back(from, step)) {
             throw Error{Errc::exhausted, system_text("no memory to back the arena; lower --arena-mib, madvise")};
         }
-        std::memset(base() + populated_, 0, end - populated_);  // kernels before 5.14
+        populated_ += step;
     }
-    populated_ = end;
 }
 
 std::optional<RemoteArena> RemoteArena::map(const ArenaAddress& address, std::string& why) {
@@ -186,7 +216,7 @@ const std::byte* RemoteArena::view(std::uint64_t offset, std::uint64_t bytes) {
     if (offset > size_bytes() || bytes > size_bytes() - offset) return nullptr;
     const std::size_t end = offset + bytes;
     if (end > populated_) {
-        const std::size_t step_end = std::min(round_up(end, populate_step), size_bytes());
+        const std::size_t step_end = std::min(round_up(end, huge_page_bytes), size_bytes());
         auto* from = const_cast<std::byte*>(base()) + populated_;
         // Only saves the faults that reading would take one by one; on failure those happen instead.
         madvise(from, step_end - populated_, MADV_POPULATE_READ);

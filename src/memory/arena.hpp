@@ -46,9 +46,10 @@ struct ArenaAddress {
 /// The shared memory an instance owns and publishes from: one sealed memfd, written by its owner alone.
 ///
 /// It is reserved at its full size and backed by pages as it is first used, in steps of 2 MiB that are faulted in
-/// before anybody touches them. A released block is reused when 4 MiB or 4096 blocks were released after it, or when
-/// nothing else is free: until then it is in the cache of the core that read it, and writing it would mean to fetch it
-/// from there. Not thread-safe. The kernel frees it with the last process that maps it, however those processes end.
+/// before anybody touches them, as huge pages where the kernel has them. A released block is reused when 4 MiB or 4096
+/// blocks were released after it, or when nothing else is free: until then it is in the cache of the core that read it,
+/// and writing it would mean to fetch it from there. Not thread-safe. The kernel frees it with the last process that
+/// maps it, however those processes end.
 class Arena {
 public:
     /// @param limit_bytes  Rounded up to whole pages. @throws Error{exhausted} if the kernel has no such memory.
