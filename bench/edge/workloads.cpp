@@ -50,7 +50,7 @@ void use(const Payload& payload, const EdgeRun& run, std::uint64_t sequence) {
 std::uint32_t edge_window(std::size_t size_bytes, Touch touch) noexcept {
     if (touch == Touch::none) return 1024;
     return static_cast<std::uint32_t>(
-        std::clamp<std::size_t>((4U << 20U) / std::max<std::size_t>(size_bytes, 1), 2, 1024));
+        std::clamp<std::size_t>((4U << 20U) / std::max<std::size_t>(size_bytes, 1), 1, 1024));
 }
 
 Rate edge_rate(const EdgeRun& run) {

@@ -24,8 +24,8 @@ struct EdgeRun {
     bool rest_between = false;
 };
 
-/// Payloads in flight: 1024 small ones; of large ones as many as 4 MiB hold, but at least 2, so that the slots that
-/// come back are still in a cache when they are filled again.
+/// Payloads in flight: 1024 small ones; of large ones as many as 4 MiB hold, so that the memory that comes
+/// back is still in a cache when it is filled again. At least 1, under way while the next is filled.
 [[nodiscard]] std::uint32_t edge_window(std::size_t size_bytes, Touch touch) noexcept;
 
 /// One producer, one consumer, one channel. Lossless and in order, which is checked.

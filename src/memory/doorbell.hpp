@@ -26,13 +26,17 @@ struct Doorbell {
     void disarm() noexcept { word.store(awake, std::memory_order_relaxed); }
     /// Sleeps while armed, at most that long.
     void sleep(std::chrono::nanoseconds timeout) noexcept;
-    /// REQUIRES: what the sleeper is to find was stored before, with release order or stronger.
-    void ring(bool sleepers_fence) noexcept {
+    /// The fence between a sender's two steps.
+    static void fence(bool sleepers_fence) noexcept {
         if (sleepers_fence) {
             std::atomic_signal_fence(std::memory_order_seq_cst);  // keeps the compiler from swapping the two steps
         } else {
             std::atomic_thread_fence(std::memory_order_seq_cst);
         }
+    }
+    /// REQUIRES: what the sleeper is to find was stored before, with release order or stronger.
+    void ring(bool sleepers_fence) noexcept {
+        fence(sleepers_fence);
         if (word.load(std::memory_order_relaxed) == asleep) wake();
     }
     /// Wakes unconditionally. Async-signal-safe.

@@ -10,12 +10,8 @@ namespace penstock {
 namespace {
 
 constexpr std::size_t ring_bytes = 256U << 10U;
-constexpr std::size_t largest_frame = ring_bytes / 2 - shm::frame_head_bytes;
+constexpr std::size_t largest_frame = ring_bytes / 2 - shm::word_bytes;
 constexpr std::size_t frames_per_poll = 256;
-
-// After a flush the first frames are published one by one, the others in lots.
-constexpr std::uint32_t published_singly = 4;
-constexpr std::uint32_t published_together = 16;
 
 /// What a process says about itself when the run starts.
 struct Announcement {
@@ -45,9 +41,9 @@ struct ShmTransport::Peer {
     Block outbox_block{};
     shm::RingWriter outbox;
     shm::RingReader inbox;
-    std::uint32_t held = 0;  // frames committed, but not published
     bool connected = false;
-    bool refused = false;  // the last reservation; what the reader frees since then ends a wait
+    bool refused = false;  // a reservation; what the reader frees since then ends a wait
+    bool wants_room = false;
     bool open = false;
     bool lost = false;
 };
@@ -105,12 +101,11 @@ void ShmTransport::connect(Rank rank) {
         throw Error{Errc::unsupported, "no shared memory with rank " + std::to_string(rank) + ": " + reasons_[rank]};
     Peer& peer = *peers_[rank];
     if (peer.connected) return;
-    const auto block = arena_.allocate(sizeof(shm::RingHead) + ring_bytes);
+    const auto block = arena_.allocate(shm::RingHead::bytes(ring_bytes));
     if (!block) throw Error{Errc::exhausted, "the arena is too small for a ring per peer; raise --arena-mib"};
     peer.outbox_block = *block;
     auto* head = new (arena_.at(block->offset)) shm::RingHead;
-    peer.outbox =
-        shm::RingWriter{head, arena_.at(block->offset) + sizeof(shm::RingHead), ring_bytes, &peer.entry->consumed};
+    peer.outbox = shm::RingWriter{head, ring_bytes, &peer.entry->consumed};
     peer.connected = true;
     connected_.push_back(&peer);
     directory_->entries[rank].outbox.store(block->offset, std::memory_order_release);
@@ -120,32 +115,18 @@ void ShmTransport::connect(Rank rank) {
 std::span<std::byte> ShmTransport::reserve(Rank rank, std::size_t bytes) {
     Peer& peer = *peers_[rank];
     const auto room = peer.outbox.reserve(bytes);
-    peer.refused = room.empty();
+    if (room.empty()) {
+        peer.refused = peer.wants_room = true;
+    } else if (std::exchange(peer.wants_room, false)) {
+        peer.outbox.want_nothing();
+    }
     return room;
 }
 
 void ShmTransport::commit(Rank rank) {
     Peer& peer = *peers_[rank];
     peer.outbox.commit();
-    if (++burst_ <= published_singly || ++peer.held == published_together) {
-        publish(peer);
-    } else {
-        holding_ = true;
-    }
     peer.doorbell->ring(sleepers_fence_);
-}
-
-inline void ShmTransport::publish(Peer& peer) noexcept {
-    peer.outbox.publish();
-    peer.held = 0;
-}
-
-void ShmTransport::flush() {
-    burst_ = 0;
-    if (!std::exchange(holding_, false)) return;
-    for (Peer* peer : connected_) {
-        if (peer->held != 0) publish(*peer);
-    }
 }
 
 bool ShmTransport::drained() const {
@@ -162,11 +143,11 @@ void ShmTransport::forget(Rank rank) {
 void ShmTransport::open_inbox(Peer& peer) {
     const std::uint64_t offset = peer.entry->outbox.load(std::memory_order_acquire);
     if (offset == 0) return;
-    const std::byte* ring = offset % 64 == 0 ? peer.arena.view(offset, sizeof(shm::RingHead) + ring_bytes) : nullptr;
+    const std::byte* ring = offset % 64 == 0 ? peer.arena.view(offset, shm::RingHead::bytes(ring_bytes)) : nullptr;
     peer.open = true;
     peer.lost = ring == nullptr;
     if (peer.lost) return;
-    peer.inbox = shm::RingReader{reinterpret_cast<const shm::RingHead*>(ring), ring + sizeof(shm::RingHead), ring_bytes,
+    peer.inbox = shm::RingReader{reinterpret_cast<const shm::RingHead*>(ring), ring_bytes,
                                  &directory_->entries[peer.rank].consumed};
 }
 
@@ -177,15 +158,17 @@ std::size_t ShmTransport::poll_peer(Peer& peer, TransportEvents& events) {
         if (!peer.open) return 0;
     }
     std::size_t count = 0;
-    bool room_made = false;
-    if (peer.lost || peer.inbox.read(frames_per_poll, count, room_made, [&](std::span<const std::byte> frame) {
+    if (peer.lost || peer.inbox.read(frames_per_poll, count, [&](std::span<const std::byte> frame) {
             events.on_frame(peer.rank, frame);
         }) == shm::RingReader::Result::broken) {
         peer.lost = true;
         events.on_lost(peer.rank, "its ring in shared memory is broken");
         return count + 1;
     }
-    if (room_made) peer.doorbell->ring(sleepers_fence_);
+    if (count != 0) {
+        Doorbell::fence(sleepers_fence_);
+        if (peer.inbox.has_room_wanted()) peer.doorbell->ring(sleepers_fence_);
+    }
     return count;
 }
 
