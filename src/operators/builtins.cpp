@@ -6,6 +6,7 @@ Registry Registry::with_builtins() {
     Registry registry;
     add_affine(registry);
     add_calibrate(registry);
+    add_camera(registry);
     add_checksum(registry);
     add_csv_sink(registry);
     add_csv_source(registry);
@@ -20,6 +21,7 @@ Registry Registry::with_builtins() {
     add_image_preprocess(registry);
     add_join(registry);
     add_jsonl_sink(registry);
+    add_logistic_map(registry);
     add_merge(registry);
     add_normalize(registry);
     add_null(registry);
@@ -31,6 +33,7 @@ Registry Registry::with_builtins() {
     add_split(registry);
     add_square(registry);
     add_statistics(registry);
+    add_sweep(registry);
     add_tee(registry);
 #if defined(PENSTOCK_HAS_HDF5)
     add_telemetry_collector(registry);

@@ -7,6 +7,7 @@ namespace penstock {
 // Each is defined in the file of its operator.
 void add_affine(Registry& registry);
 void add_calibrate(Registry& registry);
+void add_camera(Registry& registry);
 void add_checksum(Registry& registry);
 void add_csv_sink(Registry& registry);
 void add_csv_source(Registry& registry);
@@ -21,6 +22,7 @@ void add_histogram(Registry& registry);
 void add_image_preprocess(Registry& registry);
 void add_join(Registry& registry);
 void add_jsonl_sink(Registry& registry);
+void add_logistic_map(Registry& registry);
 void add_merge(Registry& registry);
 void add_normalize(Registry& registry);
 void add_null(Registry& registry);
@@ -32,6 +34,7 @@ void add_sleep(Registry& registry);
 void add_split(Registry& registry);
 void add_square(Registry& registry);
 void add_statistics(Registry& registry);
+void add_sweep(Registry& registry);
 void add_tee(Registry& registry);
 void add_telemetry_collector(Registry& registry);  // needs HDF5
 void add_telemetry_streamer(Registry& registry);

@@ -60,6 +60,7 @@ const std::map<std::string, Params, std::less<>>& required() {
         {"hdf5_source", params({{"input", ParamValue{files.folder.path("data.h5")}}})},
         {"histogram", params({{"low", ParamValue{0.0}}, {"high", ParamValue{1.0}}})},
         {"split", params({{"key", text("key")}})},
+        {"sweep", params({{"axes", ParamValue{ParamValue::List{text("x=0:1:5")}}}})},
         {"telemetry_streamer", params({{"csv_path", ParamValue{files.dcgm}}})},
         {"threshold", params({{"level", ParamValue{1.0}}})},
     };

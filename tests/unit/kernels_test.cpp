@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -14,6 +15,7 @@
 #include "kernels/crc32c.hpp"
 #include "kernels/downsample.hpp"
 #include "kernels/histogram.hpp"
+#include "kernels/logistic_map.hpp"
 #include "kernels/resize_images.hpp"
 #include "kernels/scale_by_table.hpp"
 #include "kernels/square.hpp"
@@ -396,6 +398,98 @@ TEST(ResizeKernel, TakesNoImages) {
     EXPECT_THROW(resize_images(std::span<const float>{}, {}, plan), Error);
     plan.factor = plan.offset = {1};
     EXPECT_NO_THROW(resize_images(std::span<const float>{}, {}, plan));
+}
+
+/// One orbit after another, one logarithm a step. What is volatile is rounded after each operation on any machine.
+std::vector<double> plain_orbits(const std::vector<double>& points, const LogisticMap& map) {
+    std::vector<double> rows;
+    for (std::size_t point = 0; point < points.size(); point += map.columns) {
+        const double r = points[point + map.column];
+        std::vector<double> bins(map.bins);
+        volatile double x = map.start;
+        double exponent = 0;
+        for (std::uint64_t step = 0; step < map.settle + map.steps; ++step) {
+            if (step >= map.settle) exponent += std::log(std::abs(r * (1 - 2 * x))) / static_cast<double>(map.steps);
+            volatile const double rest = 1 - x;
+            x = r * x;
+            x = x * rest;
+            if (step < map.settle || !(x >= 0 && x <= 1)) continue;
+            const auto bin = static_cast<std::size_t>(x * static_cast<double>(map.bins));
+            bins[std::min(bin, map.bins - 1)] += 1;
+        }
+        const auto from = points.begin() + static_cast<std::ptrdiff_t>(point);
+        rows.insert(rows.end(), from, from + static_cast<std::ptrdiff_t>(map.columns));
+        rows.push_back(exponent);
+        rows.insert(rows.end(), bins.begin(), bins.end());
+    }
+    return rows;
+}
+
+/// Points whose last column is r, from 0 to 4.
+std::vector<double> orbit_points(std::size_t count, std::size_t columns) {
+    std::mt19937_64 random{1};
+    std::uniform_real_distribution<double> from{0.0, 4.0};
+    std::vector<double> points(count * columns);
+    std::generate(points.begin(), points.end(), [&] { return from(random); });
+    return points;
+}
+
+TEST(LogisticMapKernel, AgreesWithAPlainReference) {
+    for (const std::size_t count : {0U, 1U, 7U, 8U, 9U, 100U}) {
+        for (const std::size_t columns : {1U, 3U}) {
+            for (const std::uint64_t steps : {1U, 7U, 8U, 9U, 1000U}) {
+                const LogisticMap map{
+                    .columns = columns, .column = columns - 1, .settle = 30, .steps = steps, .bins = 37};
+                const auto points = orbit_points(count, columns);
+                std::vector<double> rows(count * map.row_elements(), 99);
+
+                follow_orbits(points, rows, map);
+
+                const auto reference = plain_orbits(points, map);
+                for (std::size_t i = 0; i < rows.size(); ++i) {
+                    const bool is_exponent = i % map.row_elements() == columns;
+                    ASSERT_NEAR(rows[i], reference[i], is_exponent ? 1e-11 : 0) << i;
+                }
+            }
+        }
+    }
+}
+
+double exponent_of(double r, double start = 0.1) {
+    const LogisticMap map{.start = start, .settle = 1000, .steps = 100'000, .bins = 1};
+    std::vector<double> row(map.row_elements());
+    follow_orbits(std::vector{r}, row, map);
+    return row[1];
+}
+
+TEST(LogisticMapKernel, HasTheKnownExponents) {
+    EXPECT_NEAR(exponent_of(0.5), std::log(0.5), 1e-9);        // to 0, slope r
+    EXPECT_NEAR(exponent_of(2.9), std::log(0.9), 1e-9);        // to 1 - 1/r, slope 2 - r
+    EXPECT_NEAR(exponent_of(3.4), std::log(0.76) / 2, 1e-9);   // a pair, slope 4 + 2 r - r^2
+    EXPECT_NEAR(exponent_of(4.0), std::log(2.0), 1e-3);        // chaos
+    EXPECT_NEAR(exponent_of(1e-200), std::log(1e-200), 1e-9);  // no product of them may become 0
+    EXPECT_EQ(exponent_of(2.0, 0.5), -infinity);               // stays at 1/2
+    EXPECT_EQ(exponent_of(0.0), -infinity);
+}
+
+TEST(LogisticMapKernel, CountsNothingThatLeavesTheInterval) {
+    const LogisticMap map{.settle = 0, .steps = 100, .bins = 3};
+    const std::vector<double> points{5, -3, infinity, not_a_number};
+    std::vector<double> rows(4 * map.row_elements());
+
+    follow_orbits(points, rows, map);
+
+    for (std::size_t i = 0; i < points.size(); ++i) {
+        const auto bins = std::span{rows}.subspan(i * 5 + 2, 3);
+        EXPECT_LT(std::accumulate(bins.begin(), bins.end(), 0.0), 20) << points[i];
+        EXPECT_FALSE(std::isfinite(rows[i * 5 + 1])) << points[i];
+    }
+}
+
+TEST(LogisticMapKernel, RefusesSizesThatDisagree) {
+    std::vector<double> rows(103);
+    EXPECT_THROW(follow_orbits(std::vector<double>(1), rows, {}), Error);
+    EXPECT_THROW(follow_orbits(std::vector<double>(3), rows, {.columns = 2}), Error);
 }
 
 TYPED_TEST(Kernel, MayWorkInPlaceIfItsResultsHaveItsType) {

@@ -503,7 +503,7 @@ TEST_P(StrictOperator, EndsTheRunAtAMalformedPayload) {
 
 INSTANTIATE_TEST_SUITE_P(Numeric, StrictOperator,
                          testing::Values("affine", "calibrate", "downsample", "histogram", "image_preprocess",
-                                         "normalize", "square", "statistics", "threshold"));
+                                         "logistic_map", "normalize", "square", "statistics", "threshold"));
 
 }  // namespace
 }  // namespace penstock
