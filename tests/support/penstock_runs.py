@@ -56,6 +56,11 @@ def line_of(*stages, **keys):
     return {"stages": list(stages), "channels": [channel(a, b, **keys) for a, b in zip(names, names[1:])]}
 
 
+def set_all(settings):
+    """The options that apply "stage.param=value" each."""
+    return [word for each in settings for word in ("--set", each)]
+
+
 # --- processes ---
 
 
