@@ -154,6 +154,14 @@ TEST_F(RingTest, GivesNothingToAReaderFromTheFuture) {
     EXPECT_FALSE(put("more"));
 }
 
+TEST_F(RingTest, GivesTheRoomOfAFrameThatThrewBack) {
+    ASSERT_TRUE(put("frame"));
+    std::size_t count = 0;
+    EXPECT_THROW(static_cast<void>(reader_.read(1, count, [](std::span<const std::byte>) { throw 1; })), int);
+    EXPECT_TRUE(take().empty());
+    EXPECT_TRUE(writer_.drained());
+}
+
 TEST_F(RingTest, CarriesFramesBetweenThreads) {
     constexpr std::uint64_t frames = 100'000;
     std::thread sender{[this] {

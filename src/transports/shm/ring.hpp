@@ -114,7 +114,8 @@ public:
     /// may be broken.
     template <class Deliver>
     [[nodiscard]] Result read(std::size_t most, std::size_t& count, Deliver&& deliver) {
-        const std::uint64_t start = position_;
+        // Not this reader's position: what threw in a delivery before is not known to the writer yet.
+        const std::uint64_t start = consumed_->load(std::memory_order_relaxed);
         Result result = Result::ok;
         while (count < most) {
             const std::uint64_t word = word_here();  // once: the writer could change it between two looks
