@@ -209,6 +209,10 @@ public:
     }
     void set(std::string_view key, const char* value) { set(key, MetaValue{std::string_view{value}}); }
 
+    /// Counts `source` among what it is made from: that payload stays in custody until this one is settled. The input
+    /// that an operator is at when it emits is counted anyway.
+    void keep(const Payload& source);
+
     /// For the runtime: takes over the body.
     explicit RawDraft(PayloadBody* body) noexcept : body_{body} {}
     [[nodiscard]] PayloadBody* release() noexcept { return std::exchange(body_, nullptr); }

@@ -3,7 +3,6 @@
 #include <filesystem>
 #include <memory>
 #include <ostream>
-#include <sstream>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -99,33 +98,42 @@ int show_gpus(const Program& program, const TelemetryArguments& arguments) {
     return 0;
 }
 
+std::string json_line(const telemetry::Reading& reading) {
+    nlohmann::ordered_json object{{"timestamp", time_text(reading.time_ns)},
+                                  {"gpu_uuid", reading.gpu_uuid},
+                                  {"metric_name", reading.metric_name},
+                                  {"value", nullptr}};
+    if (std::isfinite(reading.value)) object["value"] = reading.value;
+    if (!reading.labels_raw.empty()) object["labels_raw"] = reading.labels_raw;
+    return object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+std::string csv_line(const telemetry::Reading& reading) {
+    return fmt::format("{},{},{},{}\n", time_text(reading.time_ns), csv_field(reading.gpu_uuid),
+                       csv_field(reading.metric_name),
+                       std::isnan(reading.value) ? "" : fmt::format("{}", reading.value));
+}
+
+/// The answer goes out as it is read. A store that turns out to be broken on the way ends it: what was printed is
+/// right, JSON lacks its last bracket, and the exit code is not 0.
 int query_values(const Program& program, TelemetryArguments& arguments) {
     arguments.query.from_ns = time_argument("--from", arguments.from, arguments.query.from_ns);
     arguments.query.to_ns = time_argument("--to", arguments.to, arguments.query.to_ns);
-    const auto stores = stores_of(arguments.sources);
     const bool json = arguments.format == TelemetryFormat::json;
+    arguments.query.labels = json;
+    telemetry::Readings readings{stores_of(arguments.sources), arguments.query};
+    program.out << (json ? "[" : "timestamp,gpu_uuid,metric_name,value\n");
     bool first = true;
-    std::ostringstream answer;  // none if a store turns out to be broken
-    answer << (json ? "[" : "timestamp,gpu_uuid,metric_name,value\n");
-    telemetry::read_values(stores, arguments.query, [&](const telemetry::Reading& reading) {
+    readings.tell([&](const telemetry::Reading& reading) {
         if (json) {
-            nlohmann::ordered_json object{{"timestamp", time_text(reading.time_ns)},
-                                          {"gpu_uuid", reading.gpu_uuid},
-                                          {"metric_name", reading.metric_name},
-                                          {"value", nullptr}};
-            if (std::isfinite(reading.value)) object["value"] = reading.value;
-            if (!reading.labels_raw.empty()) object["labels_raw"] = reading.labels_raw;
-            const auto replace = nlohmann::ordered_json::error_handler_t::replace;
-            answer << (first ? "\n" : ",\n") << object.dump(-1, ' ', false, replace);
+            program.out << (first ? "\n" : ",\n") << json_line(reading);
         } else {
-            answer << fmt::format("{},{},{},{}\n", time_text(reading.time_ns), csv_field(reading.gpu_uuid),
-                                  csv_field(reading.metric_name),
-                                  std::isnan(reading.value) ? "" : fmt::format("{}", reading.value));
+            program.out << csv_line(reading);
         }
         first = false;
+        return program.out.good();
     });
-    if (json) answer << (first ? "]\n" : "\n]\n");
-    program.out << answer.str();
+    if (json) program.out << (first ? "]\n" : "\n]\n");
     return 0;
 }
 

@@ -9,6 +9,7 @@
 #endif
 
 #include "kernels/function.hpp"
+#include "kernels/isa.hpp"
 
 /// How kernels are run: by Kokkos where it is found, by plain loops where not. For the .cpp files of kernels only.
 namespace penstock {
@@ -30,6 +31,45 @@ struct BlockOfIndices {
         for (std::size_t i = block * grain; i < end; ++i) local(i);
     }
 };
+
+#if defined(__x86_64__) && !defined(__CUDACC__)
+
+/// Work compiled for each instruction set. All of it must be inlined: only then it is compiled anew. That results are
+/// the same needs -ffp-contract=off, which forbids to round once where two operations round twice.
+template <class Work>
+struct ForEachIsa {
+    Work work;
+    Isa isa;
+
+    void operator()(std::size_t piece) const {
+        switch (isa) {
+            case Isa::avx512: return with_avx512(work, piece);
+            case Isa::avx2: return with_avx2(work, piece);
+            case Isa::baseline: break;
+        }
+        work(piece);
+    }
+
+    [[gnu::target("avx512f,avx512bw,avx512dq,avx512vl"), gnu::flatten]] static void with_avx512(const Work& work,
+                                                                                                std::size_t piece) {
+        work(piece);
+    }
+    [[gnu::target("avx2"), gnu::flatten]] static void with_avx2(const Work& work, std::size_t piece) { work(piece); }
+};
+
+template <class Work>
+[[nodiscard]] ForEachIsa<Work> for_each_isa(const Work& work) {
+    return {work, isa_in_use()};
+}
+
+#else
+
+template <class Work>
+[[nodiscard]] const Work& for_each_isa(const Work& work) {
+    return work;
+}
+
+#endif
 
 #if defined(PENSTOCK_HAS_KOKKOS)
 
@@ -73,7 +113,7 @@ inline std::size_t pieces_at_once() {
 /// @param grain  Indices of one piece of work.
 template <class Kernel>
 void for_each_index(std::size_t count, const Kernel& kernel, std::size_t grain = block_elements) {
-    for_each_piece((count + grain - 1) / grain, BlockOfIndices<Kernel>{kernel, count, grain});
+    for_each_piece((count + grain - 1) / grain, for_each_isa(BlockOfIndices<Kernel>{kernel, count, grain}));
 }
 
 template <class Kernel, class Result>
@@ -100,7 +140,7 @@ template <class Result, class Kernel>
     Result total{};
     for (std::size_t first = 0; first < blocks; first += at_once) {
         const std::size_t pieces = std::min(at_once, blocks - first);
-        for_each_piece(pieces, BlockResult<Kernel, Result>{kernel, results.data(), first, count});
+        for_each_piece(pieces, for_each_isa(BlockResult<Kernel, Result>{kernel, results.data(), first, count}));
         for (std::size_t i = 0; i < pieces; ++i) total.join(results[i]);
     }
     return total;

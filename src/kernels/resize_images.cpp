@@ -1,6 +1,7 @@
 #include "kernels/resize_images.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 
@@ -11,12 +12,25 @@
 namespace penstock {
 namespace {
 
-/// One row of results. @tparam Channels  0 if there is another number of them than it is made for.
+/// One row of results. First between two rows of the image, for as many of its columns as so many results need, then
+/// between its columns: the first step is one loop over neighbours, which vectors can do.
+/// @tparam Channels  0 if there is another number of them than it is made for.
 template <std::size_t Channels, class T>
 struct ResizeRow {
     const T* images;
     float* results;
     const ImagePlan* plan;
+
+    /// Two rows of an image.
+    struct Rows {
+        const T* top;
+        const T* bottom;
+        float down;
+
+        PENSTOCK_FUNCTION float at(std::size_t i) const {
+            return mixed(static_cast<float>(top[i]), static_cast<float>(bottom[i]), down);
+        }
+    };
 
     PENSTOCK_FUNCTION void operator()(std::size_t index) const {
         const ImagePlan::Axis& rows = plan->rows;
@@ -26,30 +40,46 @@ struct ResizeRow {
         const std::size_t width = columns.first.size();
         const T* const image = images + index / height * plan->height * plan->width * channels;
         const std::size_t row = index % height;
-        const T* const top = image + rows.first[row] * plan->width * channels;
-        const T* const bottom = image + rows.second[row] * plan->width * channels;
-        const float down = rows.share[row];
-        const std::size_t* const first = columns.first.data();
-        const std::size_t* const second = columns.second.data();
-        const float* const share = columns.share.data();
-        const float* const factor = plan->factor.data();
-        const float* const offset = plan->offset.data();
-        float* out = results + index * width * channels;
-        for (std::size_t column = 0; column < width; ++column, out += channels) {
-            const std::size_t left = first[column] * channels;
-            const std::size_t right = second[column] * channels;
-            const float across = share[column];
-            for (std::size_t channel = 0; channel < channels; ++channel) {
-                const float above = mixed(top[left + channel], top[right + channel], across);
-                const float below = mixed(bottom[left + channel], bottom[right + channel], across);
-                out[channel] = mixed(above, below, down) * factor[channel] + offset[channel];
+        const Rows from{image + rows.first[row] * plan->width * channels,
+                        image + rows.second[row] * plan->width * channels, rows.share[row]};
+        float* const out = results + index * width * channels;
+        constexpr std::size_t lot = 64;
+        constexpr std::size_t most = 1536;
+        std::array<float, most> mixed_rows;
+        for (std::size_t first = 0; first < width; first += lot) {
+            const std::size_t end = first + lot < width ? first + lot : width;
+            const std::size_t begin = columns.first[first] * channels;
+            const std::size_t count = (columns.second[end - 1] + 1) * channels - begin;
+            if (count <= most) {
+                for (std::size_t i = 0; i < count; ++i) mixed_rows[i] = from.at(begin + i);
+                const float* const source = mixed_rows.data();
+                mix_columns(first, end, out, [source, begin](std::size_t i) { return source[i - begin]; });
+            } else {
+                mix_columns(first, end, out, [&from](std::size_t i) { return from.at(i); });
             }
         }
     }
 
-    template <class V>
-    PENSTOCK_FUNCTION static float mixed(V first, V second, float share) {
-        return static_cast<float>(first) + (static_cast<float>(second) - static_cast<float>(first)) * share;
+    template <class At>
+    PENSTOCK_FUNCTION void mix_columns(std::size_t begin, std::size_t end, float* out, const At& at) const {
+        const std::size_t channels = Channels == 0 ? plan->channels : Channels;
+        const std::size_t* const first = plan->columns.first.data();
+        const std::size_t* const second = plan->columns.second.data();
+        const float* const share = plan->columns.share.data();
+        const float* const factor = plan->factor.data();
+        const float* const offset = plan->offset.data();
+        for (std::size_t column = begin; column < end; ++column) {
+            const std::size_t left = first[column] * channels;
+            const std::size_t right = second[column] * channels;
+            for (std::size_t channel = 0; channel < channels; ++channel) {
+                out[column * channels + channel] =
+                    mixed(at(left + channel), at(right + channel), share[column]) * factor[channel] + offset[channel];
+            }
+        }
+    }
+
+    PENSTOCK_FUNCTION static float mixed(float first, float second, float share) {
+        return first + (second - first) * share;
     }
 };
 

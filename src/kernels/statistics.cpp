@@ -1,6 +1,7 @@
 #include "kernels/statistics.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "kernels/parallel.hpp"
 #include "kernels/real.hpp"
@@ -12,41 +13,80 @@ PENSTOCK_FUNCTION bool is_finite(double value) {
     return value - value == 0;  // neither inf - inf nor NaN - NaN is 0
 }
 
-// The loops below add in any order ("omp simd"), which a compiler may not choose to do by itself.
+/// Sums are made of so many parts, whatever the width of the CPU's vectors, and joined in a fixed order: the result
+/// does not depend on the CPU. So many that the parts are added up in memory, in loops that compilers vectorise.
+constexpr std::size_t lanes = 64;
+
+PENSTOCK_FUNCTION inline double joined(std::array<double, lanes>& parts) {
+    for (std::size_t half = lanes / 2; half > 0; half /= 2) {
+        for (std::size_t k = 0; k < half; ++k) parts[k] += parts[k + half];
+    }
+    return parts[0];
+}
+
 template <class T>
 struct BlockStatistics {
     const T* x;
 
     PENSTOCK_FUNCTION double sum(std::size_t begin, std::size_t end) const {
-        double total = 0;
-#pragma omp simd reduction(+ : total)
-        for (std::size_t i = begin; i < end; ++i) total += static_cast<double>(x[i]);
-        return total;
+        std::array<double, lanes> parts{};
+        std::size_t i = begin;
+        for (; i + 4 * lanes <= end; i += 4 * lanes) {
+            const T* const row = x + i;
+#pragma omp simd
+            for (std::size_t k = 0; k < lanes; ++k) {
+                parts[k] += (static_cast<double>(row[k]) + static_cast<double>(row[k + lanes])) +
+                            (static_cast<double>(row[k + 2 * lanes]) + static_cast<double>(row[k + 3 * lanes]));
+            }
+        }
+        for (std::size_t k = 0; i < end; ++i, ++k) parts[k % lanes] += static_cast<double>(x[i]);
+        return joined(parts);
     }
 
     PENSTOCK_FUNCTION void find_range(std::size_t begin, std::size_t end, Statistics& found) const {
-        T least = x[begin];
-        T most = x[begin];
-#pragma omp simd reduction(min : least) reduction(max : most)
-        for (std::size_t i = begin; i < end; ++i) {
-            least = x[i] < least ? x[i] : least;
-            most = x[i] > most ? x[i] : most;
+        std::array<T, lanes> least;
+        std::array<T, lanes> most;
+        least.fill(x[begin]);
+        most.fill(x[begin]);
+        std::size_t i = begin;
+        for (; i + lanes <= end; i += lanes) {
+            const T* const row = x + i;
+#pragma omp simd
+            for (std::size_t k = 0; k < lanes; ++k) {
+                least[k] = row[k] < least[k] ? row[k] : least[k];
+                most[k] = row[k] > most[k] ? row[k] : most[k];
+            }
         }
-        found.min = static_cast<double>(least);
-        found.max = static_cast<double>(most);
+        for (std::size_t k = 0; i < end; ++i, ++k) {
+            least[k] = x[i] < least[k] ? x[i] : least[k];
+            most[k] = x[i] > most[k] ? x[i] : most[k];
+        }
+        found.min = static_cast<double>(*std::min_element(least.begin(), least.end()));
+        found.max = static_cast<double>(*std::max_element(most.begin(), most.end()));
     }
 
     /// Sum of the squared distances from the mean, corrected for its rounding.
     PENSTOCK_FUNCTION double squares(std::size_t begin, std::size_t end, double mean) const {
-        double rest = 0;
-        double square = 0;
-#pragma omp simd reduction(+ : rest, square)
-        for (std::size_t i = begin; i < end; ++i) {
-            const double distance = static_cast<double>(x[i]) - mean;
-            rest += distance;
-            square += distance * distance;
+        std::array<double, lanes> rest{};
+        std::array<double, lanes> square{};
+        std::size_t i = begin;
+        for (; i + 2 * lanes <= end; i += 2 * lanes) {
+            const T* const row = x + i;
+#pragma omp simd
+            for (std::size_t k = 0; k < lanes; ++k) {
+                const double first = static_cast<double>(row[k]) - mean;
+                const double second = static_cast<double>(row[k + lanes]) - mean;
+                rest[k] += first + second;
+                square[k] += first * first + second * second;
+            }
         }
-        return std::max(0.0, square - rest * rest / static_cast<double>(end - begin));
+        for (std::size_t k = 0; i < end; ++i, ++k) {
+            const double distance = static_cast<double>(x[i]) - mean;
+            rest[k % lanes] += distance;
+            square[k % lanes] += distance * distance;
+        }
+        const double left = joined(rest);
+        return std::max(0.0, joined(square) - left * left / static_cast<double>(end - begin));
     }
 
     /// One number after another, for blocks in which some are not finite.

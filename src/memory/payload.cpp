@@ -150,6 +150,12 @@ void RawDraft::set_user_id(std::uint64_t id) noexcept {
     body_->has_user_id = true;
 }
 
+void RawDraft::keep(const Payload& source) {
+    if (!source) return;
+    body_->kept.push_back(source.body());
+    add_reference(source.body());
+}
+
 PayloadBody* BodyPool::take() {
     if (free_ == nullptr) refill();
     PayloadBody* body = free_;

@@ -80,6 +80,7 @@ struct PayloadBody {
     std::uint32_t edge = 0;
     std::uint64_t edge_sequence = 0;
 
+    std::vector<PayloadBody*> kept;  ///< More that it was made from; one reference is held on each. Keeps its capacity.
     MetaBytes metadata;
     std::vector<std::byte> large_inline_blob;  ///< Of a received body whose blob came in the frame; keeps its capacity.
     alignas(64) std::array<std::byte, inline_blob_bytes> inline_blob;
@@ -94,6 +95,12 @@ inline void drop_reference(PayloadBody* body) noexcept {
     if (body->refs.load(std::memory_order_acquire) == 1 || body->refs.fetch_sub(1, std::memory_order_acq_rel) == 1) {
         body->home->retire(body);
     }
+}
+
+/// Lets go of what it kept. For its home, once nobody holds it.
+inline void release_kept(PayloadBody& body) noexcept {
+    for (PayloadBody* source : body.kept) drop_reference(source);
+    body.kept.clear();
 }
 
 /// Recycles bodies. Takes from the heap in lots of 64 until the working set is reached. Not thread-safe.

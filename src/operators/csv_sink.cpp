@@ -10,9 +10,8 @@
 #include "operators/builtins.hpp"
 #include "operators/csv_rows.hpp"
 #include "operators/delimiters.hpp"
-#include "operators/malformed.hpp"
 #include "operators/progress.hpp"
-#include "operators/row_file.hpp"
+#include "operators/record_file.hpp"
 
 namespace penstock {
 namespace {
@@ -39,17 +38,16 @@ public:
         : context_{context},
           header_{params.get<std::string>("header")},
           fields_{fields_of(header_)},
-          file_{context.result_path(params.get<std::string>("output"))},
-          malformed_{context, MalformedRecords::Strict::no, params.get<std::string>("dead_letter")},
+          file_{params, context},
           quoted_rows_{{}, header_.empty() ? any_number_of_fields : fields_} {
         if (header_.empty()) return;
         parts_ = {part(header_), part("\n")};
-        file_.append(parts_);
+        file_.append_line(parts_);
     }
 
     void consume(const Payload& in) override {
-        if (batches_ == 0) watch_.start();
-        const auto content = malformed_.text_of(in);
+        file_.begin_payload();
+        const auto content = file_.malformed().text_of(in);
         if (!content) return;
         const std::string_view text = *content;
         // Most text has no quotes, and then a count of its commas will do.
@@ -63,16 +61,12 @@ public:
         } else {
             collect_well_formed(in.id(), text);
         }
-        file_.append(parts_);
-        ++batches_;
-        records_ += scan.records;
-        context_.count("records", scan.records);
-        if (is_milestone(batches_)) log_progress();
+        file_.append(parts_, scan.records);
+        if (is_milestone(file_.payloads())) log_progress();
     }
 
     void finish() override {
         file_.close();
-        malformed_.report();
         log_summary();
     }
 
@@ -109,7 +103,7 @@ private:
                 parts_.push_back(part(record));
                 parts_.push_back(part("\n"));
             } else {
-                malformed_.add(id, line.number, record, fmt::format("it has not {} fields", fields_));
+                file_.malformed().add(id, line.number, record, fmt::format("it has not {} fields", fields_));
             }
         });
     }
@@ -123,42 +117,38 @@ private:
                 parts_.push_back(part(row.text()));
                 parts_.push_back(part("\n"));
             } else {
-                malformed_.add(id, quoted_rows_.lines_before_row() + 1, row.text(), row.problem());
+                file_.malformed().add(id, quoted_rows_.lines_before_row() + 1, row.text(), row.problem());
             }
         }
     }
 
     void log_progress() {
         context_.log().info(
-            fmt::format("Received {} batches, {} records ({})", batches_, records_, watch_.rate_text(records_)),
-            {{"batches", static_cast<std::int64_t>(batches_)},
-             {"records", static_cast<std::int64_t>(records_)},
-             {"seconds", watch_.seconds()}});
+            fmt::format("Received {} batches, {} records ({})", file_.payloads(), file_.records(), file_.rate_text()),
+            {{"batches", static_cast<std::int64_t>(file_.payloads())},
+             {"records", static_cast<std::int64_t>(file_.records())},
+             {"seconds", file_.watch().seconds()}});
     }
 
     void log_summary() {
         Logger& log = context_.log();
-        log.info("Consumer finished:", {{"batches", static_cast<std::int64_t>(batches_)},
-                                        {"records", static_cast<std::int64_t>(records_)},
-                                        {"seconds", watch_.seconds()},
+        log.info("Consumer finished:", {{"batches", static_cast<std::int64_t>(file_.payloads())},
+                                        {"records", static_cast<std::int64_t>(file_.records())},
+                                        {"seconds", file_.watch().seconds()},
                                         {"output", std::string_view{file_.path()}}});
-        log.info(fmt::format("  Total batches: {}", batches_));
-        log.info(fmt::format("  Total records: {}", records_));
-        log.info("  Duration: " + watch_.seconds_text());
-        log.info("  Rate: " + watch_.rate_text(records_));
+        log.info(fmt::format("  Total batches: {}", file_.payloads()));
+        log.info(fmt::format("  Total records: {}", file_.records()));
+        log.info("  Duration: " + file_.watch().seconds_text());
+        log.info("  Rate: " + file_.rate_text());
         log.info("  Output: " + file_.path());
     }
 
     StageContext& context_;
     std::string header_;
     std::size_t fields_;
-    RowFile file_;
-    MalformedRecords malformed_;
+    RecordFile file_;
     CsvRows quoted_rows_;
     std::vector<iovec> parts_;
-    std::uint64_t batches_ = 0;
-    std::uint64_t records_ = 0;
-    Stopwatch watch_;
 };
 
 }  // namespace
@@ -169,20 +159,12 @@ void add_csv_sink(Registry& registry) {
         .help = "Writes text records to a file, each payload before it is settled; drops and counts records that have "
                 "another number of fields than the header.",
         .input = "text/csv",
-        .params = {{.name = "output",
-                    .kind = ParamKind::string,
-                    .help = "File to write; a relative name lies in the run directory's results.",
-                    .fallback = ParamValue{std::string{"results.csv"}}},
-                   {.name = "header",
-                    .kind = ParamKind::string,
-                    .help = "First line; its commas say how many fields a record has. Empty: no header and no check.",
-                    .fallback = ParamValue{std::string{"record_id,value,timestamp"}}},
-                   {.name = "dead_letter",
-                    .kind = ParamKind::string,
-                    .help =
-                        "Result file that keeps the malformed records as JSON lines, with payload, line and reason. "
-                        "Empty: none.",
-                    .fallback = ParamValue{std::string{}}}},
+        .params = record_file_params(
+            "results.csv",
+            {{.name = "header",
+              .kind = ParamKind::string,
+              .help = "First line; its commas say how many fields a record has. Empty: no header and no check.",
+              .fallback = ParamValue{std::string{"record_id,value,timestamp"}}}}),
     });
 }
 

@@ -223,19 +223,28 @@ public:
             if (!rows.next_file()) return 0;
         }
         // The row that begins the batch may be longer than one should be.
-        auto draft = out.draft<char>(std::max(batch_bytes_, text_.size()));
+        const std::size_t most = std::max(batch_bytes_, text_.size());
+        auto draft = out.draft<char>(std::clamp(expected_bytes_, text_.size(), most));
         const std::uint64_t byte = rows.byte();
-        const std::size_t room = draft.size();
-        char* const begin = draft.data();
+        char* begin = draft.data();
+        std::size_t room = draft.size();
         std::size_t size = 0;
         std::uint64_t count = 0;
         do {
+            if (const std::size_t needed = size + text_.size() + 1; needed > room && room < most) {
+                auto larger = out.draft<char>(std::min(std::max(needed, room * 2), most));
+                std::memcpy(larger.data(), begin, size);
+                draft = std::move(larger);
+                begin = draft.data();
+                room = draft.size();
+            }
             if (count > 0) begin[size++] = '\n';  // lines are joined: none after the last one
             std::memcpy(begin + size, text_.data(), text_.size());
             size += text_.size();
             ++count;
             has_row_ = next(rows);
-        } while (has_row_ && count < batch_rows_ && size + 1 + text_.size() <= room);
+        } while (has_row_ && count < batch_rows_ && size + 1 + text_.size() <= most);
+        expected_bytes_ = size + size / 4;
         draft.shrink(size);
         draft.set_format(Format::csv);
         describe(draft, rows, byte, count);
@@ -281,6 +290,7 @@ private:
 
     std::uint64_t batch_rows_;
     std::size_t batch_bytes_;
+    std::size_t expected_bytes_ = 4096;  // of a batch, with some to spare: more would keep memory that nobody uses
     bool as_they_are_;
     std::vector<FieldType> types_;
     bool has_row_ = false;
@@ -391,79 +401,74 @@ void add_csv_source(Registry& registry) {
         .help = "Reads CSV files (RFC 4180) as batches of text or as tensors of rows by columns; its instances share "
                 "each file by byte ranges; locates and counts malformed records. \"columns\" in the metadata has the "
                 "names of the columns, \"records\" the number of rows, \"byte\" where the first one begins.",
-        .params =
-            {{.name = "input",
-              .kind = ParamKind::string,
-              .help = "File to read, or a pattern like \"data/*.csv\"; a relative name lies in the directory in "
-                      "which the run was started."},
-             {.name = "output",
-              .kind = ParamKind::string,
-              .help = "What a payload is: rows as text, parted by commas, or a tensor of rows by columns.",
-              .fallback = ParamValue{std::string{"text"}},
-              .choices = {"text", "numbers"}},
-             {.name = "header",
-              .kind = ParamKind::boolean,
-              .help = "Whether the first row has the names of the columns.",
-              .fallback = ParamValue{true}},
-             {.name = "columns",
-              .kind = ParamKind::list,
-              .help = "Names of the columns to keep, in that order; numbers from 1 without a header. Empty: all.",
-              .fallback = ParamValue{ParamValue::List{}}},
-             {.name = "types",
-              .kind = ParamKind::list,
-              .help = "For text, one of text, f64 or i64 for each column kept: a row with another field is "
-                      "malformed. Empty: no check.",
-              .fallback = ParamValue{ParamValue::List{}}},
-             {.name = "dtype",
-              .kind = ParamKind::string,
-              .help = "Type of the numbers of a tensor.",
-              .fallback = ParamValue{std::string{"f64"}},
-              .choices = {"f64", "f32", "i64", "i32"}},
-             {.name = "empty",
-              .kind = ParamKind::string,
-              .help = "What an empty field is where a floating point number should be: malformed, or NaN.",
-              .fallback = ParamValue{std::string{"bad"}},
-              .choices = {"bad", "nan"}},
-             {.name = "batch_rows",
-              .kind = ParamKind::integer,
-              .help = "Most rows in a payload.",
-              .fallback = ParamValue{std::int64_t{4096}},
-              .minimum = 1,
-              .maximum = 100'000'000},
-             {.name = "batch_bytes",
-              .kind = ParamKind::size,
-              .help =
-                  "Most bytes in a payload of text, and the memory that each takes; a longer row has one of its own.",
-              .fallback = ParamValue{std::int64_t{256 * 1024}},
-              .unit = "bytes",
-              .minimum = 1,
-              .maximum = 1e12},
-             {.name = "delimiter",
-              .kind = ParamKind::string,
-              .help = "The letter between fields, or \"tab\".",
-              .fallback = ParamValue{std::string{","}}},
-             {.name = "quote",
-              .kind = ParamKind::string,
-              .help = "The letter around fields that hold delimiters or line ends. Empty: none, and instances need "
-                      "not look for quotes before their part.",
-              .fallback = ParamValue{std::string{"\""}}},
-             {.name = "max_row",
-              .kind = ParamKind::size,
-              .help = "A longer row is malformed; it ends the search for a closing quote that is missing.",
-              .fallback = ParamValue{std::int64_t{16} << 20},
-              .unit = "bytes",
-              .minimum = 16,
-              .maximum = 1e9},
-             {.name = "on_bad",
-              .kind = ParamKind::string,
-              .help = "Whether malformed records are counted and left out, or fail the run.",
-              .fallback = ParamValue{std::string{"count"}},
-              .choices = {"count", "fail"}},
-             {.name = "dead_letter",
-              .kind = ParamKind::string,
-              .help = "Result file that keeps the malformed records as JSON lines, with file, line, byte and "
-                      "reason. Empty: none.",
-              .fallback = ParamValue{std::string{}}}},
+        .params = {{.name = "input",
+                    .kind = ParamKind::string,
+                    .help = "File to read, or a pattern like \"data/*.csv\"; a relative name lies in the directory in "
+                            "which the run was started."},
+                   {.name = "output",
+                    .kind = ParamKind::string,
+                    .help = "What a payload is: rows as text, parted by commas, or a tensor of rows by columns.",
+                    .fallback = ParamValue{std::string{"text"}},
+                    .choices = {"text", "numbers"}},
+                   {.name = "header",
+                    .kind = ParamKind::boolean,
+                    .help = "Whether the first row has the names of the columns.",
+                    .fallback = ParamValue{true}},
+                   {.name = "columns",
+                    .kind = ParamKind::list,
+                    .help = "Names of the columns to keep, in that order; numbers from 1 without a header. Empty: all.",
+                    .fallback = ParamValue{ParamValue::List{}}},
+                   {.name = "types",
+                    .kind = ParamKind::list,
+                    .help = "For text, one of text, f64 or i64 for each column kept: a row with another field is "
+                            "malformed. Empty: no check.",
+                    .fallback = ParamValue{ParamValue::List{}}},
+                   {.name = "dtype",
+                    .kind = ParamKind::string,
+                    .help = "Type of the numbers of a tensor.",
+                    .fallback = ParamValue{std::string{"f64"}},
+                    .choices = {"f64", "f32", "i64", "i32"}},
+                   {.name = "empty",
+                    .kind = ParamKind::string,
+                    .help = "What an empty field is where a floating point number should be: malformed, or NaN.",
+                    .fallback = ParamValue{std::string{"bad"}},
+                    .choices = {"bad", "nan"}},
+                   {.name = "batch_rows",
+                    .kind = ParamKind::integer,
+                    .help = "Most rows in a payload.",
+                    .fallback = ParamValue{std::int64_t{4096}},
+                    .minimum = 1,
+                    .maximum = 100'000'000},
+                   {.name = "batch_bytes",
+                    .kind = ParamKind::size,
+                    .help = "Most bytes in a payload of text; a longer row has one of its own.",
+                    .fallback = ParamValue{std::int64_t{256 * 1024}},
+                    .unit = "bytes",
+                    .minimum = 1,
+                    .maximum = 1e12},
+                   {.name = "delimiter",
+                    .kind = ParamKind::string,
+                    .help = "The letter between fields, or \"tab\".",
+                    .fallback = ParamValue{std::string{","}}},
+                   {.name = "quote",
+                    .kind = ParamKind::string,
+                    .help =
+                        "The letter around fields that hold delimiters or line ends. Empty: none, and instances need "
+                        "not look for quotes before their part.",
+                    .fallback = ParamValue{std::string{"\""}}},
+                   {.name = "max_row",
+                    .kind = ParamKind::size,
+                    .help = "A longer row is malformed; it ends the search for a closing quote that is missing.",
+                    .fallback = ParamValue{std::int64_t{16} << 20},
+                    .unit = "bytes",
+                    .minimum = 16,
+                    .maximum = 1e9},
+                   {.name = "on_bad",
+                    .kind = ParamKind::string,
+                    .help = "Whether malformed records are counted and left out, or fail the run.",
+                    .fallback = ParamValue{std::string{"count"}},
+                    .choices = {"count", "fail"}},
+                   dead_letter_param("file, line, byte and reason")},
     });
 }
 

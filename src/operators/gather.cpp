@@ -16,6 +16,7 @@ RawDraft join_texts(std::span<const Payload> payloads, std::string_view separato
     auto draft = out.draft<char>(size);
     char* at = draft.data();
     for (const auto& payload : payloads) {
+        draft.keep(payload);
         if (&payload != &payloads.front()) at = std::copy(separator.begin(), separator.end(), at);
         const std::string_view text = payload.text();
         at = std::copy(text.begin(), text.end(), at);
@@ -29,6 +30,7 @@ RawDraft join_bytes(std::span<const Payload> payloads, const Shape& shape, Outpu
     const auto room = draft.bytes();
     std::size_t at = 0;
     for (const auto& payload : payloads) {
+        draft.keep(payload);
         const auto bytes = payload.bytes();
         if (bytes.empty() || at + bytes.size() > room.size()) continue;
         std::memcpy(room.data() + at, bytes.data(), bytes.size());

@@ -8,7 +8,7 @@
 
 namespace penstock {
 
-// Several payloads become one.
+// Several payloads become one, which keeps them until it is settled.
 
 /// Whether `stack` can take both: texts, or the same dtype and shape with a dimension to spare.
 /// @return why not, or nothing.

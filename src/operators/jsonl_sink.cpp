@@ -16,9 +16,7 @@
 #include "operators/builtins.hpp"
 #include "operators/csv_rows.hpp"
 #include "operators/json_text.hpp"
-#include "operators/malformed.hpp"
-#include "operators/progress.hpp"
-#include "operators/row_file.hpp"
+#include "operators/record_file.hpp"
 
 namespace penstock {
 namespace {
@@ -178,34 +176,30 @@ public:
     JsonlSink(const Params& params, StageContext& context)
         : context_{context},
           given_header_{params.get<std::string>("header")},
-          file_{context.result_path(params.get<std::string>("output"))},
-          malformed_{context, MalformedRecords::Strict::no, params.get<std::string>("dead_letter")},
+          file_{params, context},
           objects_{static_cast<std::size_t>(params.get<std::int64_t>("max_values"))} {
         set_header(given_header_);
     }
 
     void consume(const Payload& in) override {
-        if (payloads_++ == 0) watch_.start();
+        file_.begin_payload();
         objects_.clear();
         const bool is_csv = in.format() == Format::csv || (in.dtype() == DType::text && in.format() == Format::none);
         const std::uint64_t records = is_csv ? add_rows(in) : 1;
         if (!is_csv) objects_.add_payload(in);
         std::string& text = objects_.text();
         parts_ = {{text.data(), text.size()}};
-        file_.append(parts_);
-        records_ += records;
-        context_.count("records", records);
+        file_.append(parts_, records);
         if (objects_.non_finite() > 0) context_.count(counter_of_non_finite, objects_.non_finite());
     }
 
     void finish() override {
         file_.close();
-        malformed_.report();
-        context_.log().info(fmt::format("Wrote {} objects in {} ({}) to {}", records_, watch_.seconds_text(),
-                                        watch_.rate_text(records_), file_.path()),
-                            {{"payloads", static_cast<std::int64_t>(payloads_)},
-                             {"records", static_cast<std::int64_t>(records_)},
-                             {"seconds", watch_.seconds()},
+        context_.log().info(fmt::format("Wrote {} objects in {} ({}) to {}", file_.records(),
+                                        file_.watch().seconds_text(), file_.rate_text(), file_.path()),
+                            {{"payloads", static_cast<std::int64_t>(file_.payloads())},
+                             {"records", static_cast<std::int64_t>(file_.records())},
+                             {"seconds", file_.watch().seconds()},
                              {"output", std::string_view{file_.path()}}});
     }
 
@@ -217,7 +211,7 @@ private:
         while (rows_.next()) {
             const CsvRow& row = rows_.row();
             if (!row.problem().empty()) {
-                malformed_.add(in.id(), rows_.lines_before_row() + 1, row.text(), row.problem());
+                file_.malformed().add(in.id(), rows_.lines_before_row() + 1, row.text(), row.problem());
                 continue;
             }
             while (keys_.size() < row.size()) add_key(fmt::format("field_{}", keys_.size() + 1));
@@ -247,16 +241,12 @@ private:
 
     StageContext& context_;
     std::string given_header_;
-    RowFile file_;
-    MalformedRecords malformed_;
+    RecordFile file_;
     JsonObjects objects_;
     std::string header_;
     std::vector<std::string> keys_;
     CsvRows rows_{{}};
     std::vector<iovec> parts_;
-    std::uint64_t payloads_ = 0;
-    std::uint64_t records_ = 0;
-    Stopwatch watch_;
 };
 
 }  // namespace
@@ -269,28 +259,19 @@ void add_jsonl_sink(Registry& registry) {
             "numbers, "
             "strings, and null for empty fields; for any other payload one with its id, shape, metadata and values. "
             "Numbers that are not finite become null and are counted as \"non_finite\".",
-        .params = {{.name = "output",
-                    .kind = ParamKind::string,
-                    .help = "File to write; a relative name lies in the run directory's results.",
-                    .fallback = ParamValue{std::string{"results.jsonl"}}},
-                   {.name = "header",
-                    .kind = ParamKind::string,
-                    .help =
-                        "Names of the fields of records, parted by commas; a record with another number of fields is "
-                        "malformed. Empty: those that \"csv_source\" sends along, or else field_1, field_2, ...",
-                    .fallback = ParamValue{std::string{}}},
-                   {.name = "max_values",
-                    .kind = ParamKind::integer,
-                    .help = "Most values of a payload to write; \"values_left_out\" tells how many more there were.",
-                    .fallback = ParamValue{std::int64_t{4096}},
-                    .minimum = 0,
-                    .maximum = 1e9},
-                   {.name = "dead_letter",
-                    .kind = ParamKind::string,
-                    .help =
-                        "Result file that keeps the malformed records as JSON lines, with payload, line and reason. "
-                        "Empty: none.",
-                    .fallback = ParamValue{std::string{}}}},
+        .params = record_file_params(
+            "results.jsonl",
+            {{.name = "header",
+              .kind = ParamKind::string,
+              .help = "Names of the fields of records, parted by commas; a record with another number of fields is "
+                      "malformed. Empty: those that \"csv_source\" sends along, or else field_1, field_2, ...",
+              .fallback = ParamValue{std::string{}}},
+             {.name = "max_values",
+              .kind = ParamKind::integer,
+              .help = "Most values of a payload to write; \"values_left_out\" tells how many more there were.",
+              .fallback = ParamValue{std::int64_t{4096}},
+              .minimum = 0,
+              .maximum = 1e9}}),
     });
 }
 

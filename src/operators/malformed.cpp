@@ -76,6 +76,14 @@ void MalformedRecords::report() {
         {{"malformed", static_cast<std::int64_t>(count_)}});
 }
 
+ParamInfo dead_letter_param(std::string_view place) {
+    return {
+        .name = "dead_letter",
+        .kind = ParamKind::string,
+        .help = fmt::format("Result file that keeps the malformed records as JSON lines, with {}. Empty: none.", place),
+        .fallback = ParamValue{std::string{}}};
+}
+
 ParamInfo strict_param() {
     return {.name = "strict",
             .kind = ParamKind::boolean,

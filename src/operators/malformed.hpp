@@ -51,6 +51,10 @@ private:
 /// Parameter "strict": whether the first malformed payload or record ends the run.
 [[nodiscard]] ParamInfo strict_param();
 
+/// Parameter "dead_letter": the result file that keeps malformed records.
+/// @param place  What it says of each: "payload, line and reason".
+[[nodiscard]] ParamInfo dead_letter_param(std::string_view place = "payload, line and reason");
+
 /// "its dtype is i32, not f32 or f64"
 [[nodiscard]] std::string wrong_dtype(const Payload& payload, std::string_view legal);
 

@@ -16,7 +16,7 @@ std::uint64_t nanoseconds_param(const Params& params, std::string_view name) {
     return static_cast<std::uint64_t>(params.get<double>(name) * 1e6);
 }
 
-/// Holds the payloads of the open window by reference: they are settled when no window needs them any more.
+/// Holds the payloads of the open window by reference; the windows that were emitted keep them until they are settled.
 class Window final : public Processor {
 public:
     Window(const Params& params, StageContext& context)

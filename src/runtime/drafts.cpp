@@ -54,6 +54,7 @@ void Drafts::retire(PayloadBody* body) noexcept {
 void Drafts::free(PayloadBody* body) noexcept {
     if (body->has_block) arena_.release(body->block);
     PayloadBody* parent = body->parent;
+    release_kept(*body);
     bodies_.put_back(body);
     if (parent != nullptr) drop_reference(parent);
 }

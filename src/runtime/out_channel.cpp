@@ -237,7 +237,7 @@ void OutChannel::send(Edge& edge, PayloadBody* body) {
     add(status_.bytes, body->size_bytes);
     add(status_.credits, ~std::uint64_t{0});  // one less
     // A small blob that comes from nothing else is complete in the frame; all others are kept until they are settled.
-    if (inline_blob && !body->has_block && !body->received && body->parent == nullptr) {
+    if (inline_blob && !body->has_block && !body->received && body->parent == nullptr && body->kept.empty()) {
         drop_reference(body);
         body = nullptr;
     }

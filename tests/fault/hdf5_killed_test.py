@@ -1,4 +1,5 @@
-"""A writer killed with -9 leaves an HDF5 file that any reader opens, with everything that was settled."""
+"""A writer killed with -9 leaves an HDF5 file that any reader opens, with everything that was settled. A file of
+telemetry is gone on with by the next writer."""
 
 import contextlib
 import os
@@ -30,6 +31,7 @@ EAGER = ("flush=0", "buffer=1048576")
 class Writer:
     def __init__(self, folder, kind, elements, settings, kill_at_write=0):
         self.path = folder / "results.h5"
+        (folder / "notes").unlink(missing_ok=True)
         self.notes = folder / "notes"
         self.error = folder / "stderr"
         with open(self.error, "wb") as error:
@@ -150,6 +152,50 @@ class Killed(unittest.TestCase):
 
     def test_with_texts(self):
         self.each_kill(self.assert_texts, "text", 40, *EAGER)
+
+    def test_with_telemetry_that_is_gone_on_with(self):
+        for number in range(WRITES + KILLS):
+            folder = pathlib.Path(tempfile.mkdtemp(dir=self.top))
+            found = set()
+            for again in range(3):
+                at_random = number >= WRITES
+                # Every writer begins at the first message, and leaves out what is there.
+                kill_at_write = 0 if at_random else number * (again + 1) + 1
+                with self.subTest(write=number, again=again):
+                    writer = Writer(folder, "telemetry", 20, ("flush_interval=0",), kill_at_write)
+                    self.addCleanup(writer.process.wait)
+                    self.addCleanup(writer.process.kill)
+                    if at_random:
+                        writer.kill_after(1, self.random.uniform(0, 0.1))
+                    self.assertEqual(writer.process.wait(DEADLINE_S), -signal.SIGKILL, writer.error.read_text())
+                    if not writer.path.exists():
+                        self.assertEqual(writer.settled(), 0)
+                        continue
+                    with h5py.File(writer.path, "r") as file:
+                        found = self.assert_telemetry(file, writer.settled(), 20, found)
+
+    def assert_telemetry(self, file, settled, elements, found_before):
+        """See hdf5_endless.cpp. Returns the values that are there."""
+        gpus = [row["uuid"].decode() for row in file["gpus"][:]]
+        pods = {row["uuid"].decode(): int(row["pod"].decode()[4:]) for row in file["gpus"][:] if row["pod"]}
+        labels = [label.decode() for label in file["labels"][:]]
+        self.assertEqual(len(labels), len(set(labels)))
+        self.assertEqual(labels[0], "")
+        found = set()
+        for metric, table in file["telemetry"].items():
+            for time_ns, value, gpu, label in table[:].tolist():
+                self.assertEqual(value, time_ns)
+                self.assertEqual(f"M{time_ns % 3}", metric)
+                self.assertEqual(f"GPU-{time_ns % (time_ns // elements // 8 + 1)}", gpus[gpu])
+                self.assertEqual(f"l{time_ns // 10}", labels[label])
+                self.assertNotIn(time_ns, found)
+                found.add(time_ns)
+        self.assertLessEqual(found_before, found)
+        messages = [i for i in range(settled) if i % 4 != 0]
+        self.assertLessEqual({t for i in messages for t in range(i * elements, (i + 1) * elements)}, found)
+        for i in range(0, settled, 4):
+            self.assertGreaterEqual(pods[f"GPU-{i // 8 if i % 8 == 0 else (i // 8 + 1) // 2}"], i)
+        return found
 
 
 if __name__ == "__main__":

@@ -81,6 +81,7 @@ private:
 
     void retire(PayloadBody* body) noexcept override {
         if (on_settled && body->has_id) on_settled(body->id);
+        release_kept(*body);
         const std::lock_guard lock{mutex_};
         arena_.release(body->block);
         bodies_.put_back(body);

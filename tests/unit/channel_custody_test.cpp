@@ -149,6 +149,12 @@ protected:
         body->parent = input.body();
         relay_out.out.publish(body);
     }
+    /// As an operator does it that makes one payload of several.
+    void emit_from_all(const std::vector<Payload>& inputs, std::uint64_t value, std::size_t bytes) {
+        RawDraft draft{relay_out.make(value, bytes)};
+        for (const Payload& input : inputs) draft.keep(input);
+        relay_out.out.publish(draft.release());
+    }
     void forward(const Payload& input) {
         add_reference(input.body());
         relay_out.out.publish(input.body());
@@ -215,6 +221,47 @@ TEST_F(ChainTest, AnInputIsSettledAfterEverythingMadeFromIt) {
         settle_everywhere();
         EXPECT_EQ(source.status.settled, settled_before + 1) << bytes;
     }
+}
+
+TEST_F(ChainTest, InputsAreSettledAfterWhatWasMadeOfThemTogether) {
+    for (const std::size_t bytes : {std::size_t{16}, std::size_t{100'000}}) {
+        const std::uint64_t settled_before = source.status.settled;
+        for (std::uint64_t i = 0; i < 4; ++i) source.publish(i, 1000);
+        world.turn();
+        {
+            std::vector<Payload> inputs;
+            for (int i = 0; i < 3; ++i) inputs.push_back(relay_in.take());
+            emit_from_all(inputs, 7, bytes);
+            inputs.erase(inputs.begin());
+            inputs.push_back(relay_in.take());
+            emit_from_all(inputs, 8, bytes);
+        }
+        world.turn();
+        Payload first = sink.take();
+        Payload second = sink.take();
+        settle_everywhere();
+        EXPECT_EQ(source.status.settled, settled_before) << bytes;
+
+        first = Payload{};
+        settle_everywhere();
+        EXPECT_EQ(source.status.settled, settled_before + 1) << bytes;
+        second = Payload{};
+        settle_everywhere();
+        EXPECT_EQ(source.status.settled, settled_before + 4) << bytes;
+    }
+}
+
+TEST_F(ChainTest, ADroppedDraftLetsGoOfWhatItKept) {
+    source.publish(1, 1000);
+    world.turn();
+    {
+        RawDraft draft{relay_out.make(2, 100'000)};
+        draft.keep(relay_in.take());
+        draft.keep(Payload{});
+    }
+    settle_everywhere();
+
+    EXPECT_EQ(source.status.settled, 1U);
 }
 
 TEST_F(ChainTest, AnInputIsSettledAtOnceWhenNothingIsMadeFromIt) {

@@ -1,17 +1,16 @@
 #include <cmath>
-#include <csignal>
 #include <filesystem>
 #include <limits>
 #include <random>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "error_of.hpp"
 #include "operators/json_text.hpp"
 #include "support/fake_runtime.hpp"
+#include "support/file_size_limit.hpp"
 #include "support/naive_csv.hpp"
 #include "support/scratch_folder.hpp"
 
@@ -50,26 +49,6 @@ void expect_failure(const std::function<void()>& call, Errc code, const std::str
     EXPECT_EQ(error.code(), code);
     EXPECT_THAT(error.what(), HasSubstr(words));
 }
-
-/// Files may not grow beyond this while it lives.
-class FileLimit {
-public:
-    explicit FileLimit(std::uint64_t size_bytes) : old_action_{std::signal(SIGXFSZ, SIG_IGN)} {
-        getrlimit(RLIMIT_FSIZE, &old_limit_);
-        const rlimit tight{size_bytes, old_limit_.rlim_max};
-        setrlimit(RLIMIT_FSIZE, &tight);
-    }
-    ~FileLimit() {
-        setrlimit(RLIMIT_FSIZE, &old_limit_);
-        std::signal(SIGXFSZ, old_action_);
-    }
-    FileLimit(const FileLimit&) = delete;
-    FileLimit& operator=(const FileLimit&) = delete;
-
-private:
-    void (*old_action_)(int);
-    rlimit old_limit_{};
-};
 
 class FileOperators : public testing::Test {
 protected:
@@ -123,6 +102,22 @@ TEST_F(CsvSource, EndsABatchWhereTheNextRowDoesNotFit) {
     EXPECT_THAT(
         produce_texts(params({{"input", file("a,b\n1,2\n3,4\nlong,row\n5,6\n7,8")}, {"batch_bytes", number(7)}})),
         ElementsAre("1,2\n3,4", "long,row", "5,6\n7,8"));
+}
+
+TEST_F(CsvSource, TakesMemoryForTheRowsThatThereAre) {
+    std::string rows;
+    for (int i = 0; i < 3000; ++i)
+        rows += std::to_string(i) + "," + std::string(static_cast<std::size_t>(i / 50), 'x') + "\n";
+    rows.pop_back();
+    const std::string input = folder_.write("grows.csv", "a,b\n" + rows);
+    const ParamValue path{input};
+
+    EXPECT_THAT(produce_texts(params({{"input", path}, {"batch_rows", number(10'000)}})), ElementsAre(rows));
+
+    const std::size_t before = out_.used_bytes();
+    const auto batches = produce("csv_source", params({{"input", path}, {"batch_rows", number(10)}}));
+    ASSERT_EQ(batches.size(), 300U);
+    EXPECT_LT(out_.used_bytes() - before, 4 * rows.size()) << "300 times batch_bytes are 75 MiB";
 }
 
 TEST_F(CsvSource, KeepsTheColumnsThatAreAskedFor) {
@@ -218,7 +213,7 @@ TEST_F(CsvSource, FailsOnAFullDiskForItsDeadLetters) {
         },
         Errc::exhausted, "No space left on device");
     const Params given = params({{"input", file("a,b\n1\n")}, {"dead_letter", word("bad.jsonl")}});
-    const FileLimit limit{10};
+    const test::FileSizeLimit limit{10};
     expect_failure([&] { produce("csv_source", given); }, Errc::exhausted, "set \"dead_letter\" to a file elsewhere");
     EXPECT_EQ(folder_.read("bad.jsonl"), "");
 }
@@ -442,7 +437,7 @@ TEST_F(JsonlSink, NeverWritesInvalidText) {
 TEST_F(JsonlSink, KeepsOnlyWholePayloadsWhenTheFileMayNotGrow) {
     const auto sink = make_builtin<Sink>("jsonl_sink", {}, context_);
     sink->consume(out_.text("1"));
-    const FileLimit limit{25};
+    const test::FileSizeLimit limit{25};
 
     expect_failure([&] { sink->consume(out_.text("1,2,3,4")); }, Errc::exhausted,
                    "it keeps what was complete (15 bytes)");
@@ -569,7 +564,7 @@ TEST_F(RawFiles, KeepWholePiecesOnAFullDisk) {
         const auto sink = make_builtin<Sink>("file_sink", params({{"ordered", ParamValue{ordered}}}), context_);
         const auto blocks = produce("file_source", from("abcdef", {{"block", number(3)}}));
         sink->consume(blocks[0]);
-        const FileLimit limit{5};
+        const test::FileSizeLimit limit{5};
 
         expect_failure([&] { sink->consume(blocks[1]); }, Errc::exhausted, "it keeps what was complete (3 bytes)");
 

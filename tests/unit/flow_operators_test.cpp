@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "support/fake_runtime.hpp"
+#include "support/processor_test.hpp"
 
 namespace penstock {
 namespace {
@@ -13,17 +13,13 @@ using test::FakeContext;
 using test::FakeOutput;
 using test::make_builtin;
 using test::params;
+using test::text;
 using test::through;
+using test::whole;
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-ParamValue whole(std::int64_t value) {
-    return ParamValue{value};
-}
-
-ParamValue text(const char* value) {
-    return ParamValue{std::string{value}};
-}
+using testing::IsEmpty;
+using testing::SizeIs;
 
 ParamValue texts(std::initializer_list<const char*> values) {
     ParamValue::List list(values.size());
@@ -31,28 +27,12 @@ ParamValue texts(std::initializer_list<const char*> values) {
     return ParamValue{std::move(list)};
 }
 
-class FlowOperator : public testing::Test {
+class FlowOperator : public test::ProcessorTest {
 protected:
-    void start(std::string_view name, const Params& given = {}) {
-        processor_ = make_builtin<Processor>(name, given, context_);
-    }
-    void process(const Payload& payload) { processor_->process(payload, out_); }
-    void finish() { processor_->finish(out_); }
-    [[nodiscard]] const Payload& last() const { return out_.emitted.back(); }
-    [[nodiscard]] std::uint64_t counted(const char* name) { return context_.counters[name]; }
     [[nodiscard]] std::vector<std::string> emitted_texts() const {
         std::vector<std::string> found;
         for (const auto& payload : out_.emitted) found.emplace_back(payload.text());
         return found;
-    }
-    std::string refusal(std::string_view name, const Params& given) {
-        try {
-            start(name, given);
-        } catch (const Error& error) {
-            EXPECT_EQ(error.code(), Errc::invalid_input);
-            return error.what();
-        }
-        return "it was taken";
     }
     template <class Value>
     Payload with(const char* key, Value value, std::string_view content = "") {
@@ -72,10 +52,19 @@ protected:
         payload.body()->source_time_ns = milliseconds * 1'000'000;
         return payload;
     }
+};
 
-    FakeContext context_;
-    FakeOutput out_;
-    std::unique_ptr<Processor> processor_;
+/// The payloads that nobody holds any more, as long as this object lives.
+struct Settled {
+    explicit Settled(FakeOutput& output) : out{output} {
+        out.on_settled = [this](PayloadId id) { sequences.push_back(id.sequence); };
+    }
+    ~Settled() { out.on_settled = nullptr; }
+    Settled(const Settled&) = delete;
+    Settled& operator=(const Settled&) = delete;
+
+    FakeOutput& out;
+    std::vector<std::uint64_t> sequences;
 };
 
 // --- filter ---
@@ -296,6 +285,34 @@ protected:
     Payload left(std::uint64_t id, std::string_view content) { return through(0, with_user_id(id, content)); }
     Payload right(std::uint64_t id, std::string_view content) { return through(1, with_user_id(id, content)); }
 };
+
+TEST_F(Join, KeepsThePartnersUntilWhatItMadeOfThemIsSettled) {
+    for (const char* emit : {"concatenate", "stack"}) {
+        start("join", params({{"by", text("user_id")}, {"emit", text(emit)}}));
+        const Settled settled{out_};
+
+        process(left(1, "a"));
+        process(right(1, "b"));
+        EXPECT_THAT(settled.sequences, IsEmpty());
+
+        out_.emitted.clear();
+        EXPECT_THAT(settled.sequences, SizeIs(3));
+    }
+}
+
+TEST_F(Join, LetsGoOfPartnersThatDoNotFit) {
+    start("join", params({{"by", text("user_id")}}));
+    const Settled settled{out_};
+
+    process(left(1, "a"));
+    Payload other = through(1, out_.vector<double>({1}));
+    other.body()->has_user_id = true;
+    other.body()->user_id = 1;
+    process(std::exchange(other, Payload{}));
+
+    EXPECT_EQ(counted("malformed"), 1U);
+    EXPECT_THAT(settled.sequences, SizeIs(2));
+}
 
 TEST_F(Join, WaitsForThePartnerAndKeepsTheOrderOfTheChannels) {
     start("join", params({{"by", text("user_id")}, {"separator", text("+")}}));
@@ -534,6 +551,23 @@ TEST_F(Window, StacksSoManyPayloads) {
     finish();
     EXPECT_EQ(last().shape(), (Shape{1, 2}));
     EXPECT_EQ(counted("windows"), 2U);
+}
+
+TEST_F(Window, KeepsItsPayloadsUntilItIsSettled) {
+    start("window", params({{"size", whole(3)}, {"step", whole(2)}, {"separator", text("")}}));
+    const Settled settled{out_};
+
+    for (const char* letter : {"a", "b", "c", "d"}) process(out_.text(letter));
+    ASSERT_THAT(emitted_texts(), ElementsAre("abc"));
+    EXPECT_THAT(settled.sequences, IsEmpty());
+
+    const std::uint64_t window = last().id().sequence;
+    out_.emitted.clear();
+    EXPECT_THAT(settled.sequences, ElementsAre(window, 0, 1)) << "the next window still needs the third";
+    finish();
+    EXPECT_THAT(settled.sequences, SizeIs(3));
+    out_.emitted.clear();
+    EXPECT_THAT(settled.sequences, SizeIs(6));
 }
 
 TEST_F(Window, SlidesBySteps) {

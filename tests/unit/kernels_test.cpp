@@ -11,10 +11,12 @@
 
 #include <penstock/error.hpp>
 
+#include "kernels/accumulate.hpp"
 #include "kernels/affine.hpp"
 #include "kernels/crc32c.hpp"
 #include "kernels/downsample.hpp"
 #include "kernels/histogram.hpp"
+#include "kernels/isa.hpp"
 #include "kernels/logistic_map.hpp"
 #include "kernels/resize_images.hpp"
 #include "kernels/scale_by_table.hpp"
@@ -387,6 +389,102 @@ TEST(ResizeKernel, AgreesWithAPlainReference) {
             expect_resized<std::uint8_t>(size, size + 3, 3, is_smooth);
             expect_resized<float>(size + 3, size, 1, is_smooth);
         }
+    }
+}
+
+TEST(ResizeKernel, AgreesWithAPlainReferenceWhenManyColumnsBecomeOne) {
+    expect_resized<std::uint8_t>(4, 4000, 3, true);
+    expect_resized<std::uint8_t>(4, 4000, 3, false);
+}
+
+/// Uses another instruction set as long as it lives.
+class IsaInUse {
+public:
+    explicit IsaInUse(Isa isa) : before_{isa_in_use()} { use_isa(isa); }
+    ~IsaInUse() { use_isa(before_); }
+    IsaInUse(const IsaInUse&) = delete;
+    IsaInUse& operator=(const IsaInUse&) = delete;
+
+private:
+    Isa before_;
+};
+
+TEST(IsaChoice, IsTheWidestThereIs) {
+    EXPECT_EQ(available_isas().front(), Isa::baseline);
+    EXPECT_EQ(isa_in_use(), available_isas().back());
+}
+
+/// The bytes of everything that kernels make of some numbers.
+template <class T>
+std::vector<std::byte> results_of_kernels(std::size_t count) {
+    std::vector<std::byte> all;
+    const auto add = [&](const auto& values) {
+        const auto bytes = std::as_bytes(std::span{values});
+        all.insert(all.end(), bytes.begin(), bytes.end());
+    };
+    const auto x = numbers<T>(count);
+    const std::span<const T> view{x};
+    std::vector<Real<T>> y(count);
+    std::vector<T> same(count);
+    std::vector<std::uint8_t> mask(count);
+    std::vector<double> sums(count, 0.1);
+    affine(view, std::span{y}, 1.1, 0.3);
+    add(y);
+    square(view, std::span{y});
+    add(y);
+    accumulate(view, std::span{sums});
+    add(sums);
+    add(std::array{suppress_zeros(view, std::span{same}, 3.3), mask_hits(view, std::span{mask}, 3.3),
+                   count_hits(view, 3.3)});
+    add(same);
+    add(mask);
+    const Statistics found = statistics(view);
+    add(std::array{found.min, found.max, found.mean, found.squares, static_cast<double>(found.count)});
+    Histogram histogram{13, -90, 91};
+    histogram.add(view);
+    for (std::size_t bin = 0; bin < 13; ++bin) add(std::array{histogram.in_bin(bin)});
+    for (const std::size_t factor : {1U, 2U, 3U, 4U}) {
+        Reduction by{.dims = 2};
+        by.extent = {3, count / 3};
+        by.factor = {2, factor};
+        std::vector<Real<T>> cells(by.reduced_elements());
+        downsample_mean(view.first(by.elements()), std::span{cells}, by);
+        add(cells);
+    }
+    return all;
+}
+
+TYPED_TEST(Kernel, GivesTheSameBitsWithEachInstructionSet) {
+    for (const std::size_t count : sizes) {
+        const auto expected = [&] {
+            const IsaInUse baseline{Isa::baseline};
+            return results_of_kernels<TypeParam>(count);
+        }();
+        for (const Isa isa : available_isas()) {
+            const IsaInUse use{isa};
+            EXPECT_EQ(results_of_kernels<TypeParam>(count), expected) << name_of(isa) << ' ' << count;
+        }
+    }
+}
+
+TEST(ResizeKernel, GivesTheSameBitsWithEachInstructionSet) {
+    const auto images = numbers<float>(50 * 300 * 3);
+    ImagePlan plan{.height = 50,
+                   .width = 300,
+                   .channels = 3,
+                   .rows = ImagePlan::axis(50, 33, 0, 33, true),
+                   .columns = ImagePlan::axis(300, 201, 0, 201, true),
+                   .factor = {0.3F, 0.7F, 1.1F},
+                   .offset = {0.1F, 0.2F, 0.3F}};
+    std::vector<std::vector<float>> results;
+    for (const Isa isa : available_isas()) {
+        const IsaInUse use{isa};
+        results.emplace_back(33 * 201 * 3);
+        resize_images(std::span<const float>{images}, std::span{results.back()}, plan);
+    }
+
+    for (const auto& result : results) {
+        EXPECT_EQ(std::memcmp(result.data(), results.front().data(), result.size() * sizeof(float)), 0);
     }
 }
 

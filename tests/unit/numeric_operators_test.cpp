@@ -5,7 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "support/fake_runtime.hpp"
+#include "support/processor_test.hpp"
 
 namespace penstock {
 namespace {
@@ -13,7 +13,10 @@ namespace {
 using test::FakeContext;
 using test::FakeOutput;
 using test::make_builtin;
+using test::number;
 using test::params;
+using test::text;
+using test::whole;
 using testing::DoubleNear;
 using testing::ElementsAre;
 using testing::FloatNear;
@@ -22,50 +25,17 @@ using testing::HasSubstr;
 constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
-ParamValue number(double value) {
-    return ParamValue{value};
-}
-
-ParamValue whole(std::int64_t value) {
-    return ParamValue{value};
-}
-
-ParamValue text(const char* value) {
-    return ParamValue{std::string{value}};
-}
-
 ParamValue list(std::initializer_list<double> numbers) {
     ParamValue::List values(numbers.size());
     std::ranges::transform(numbers, values.begin(), number);
     return ParamValue{std::move(values)};
 }
 
-/// Runs one operator over payloads and keeps what it emits.
-class NumericOperator : public testing::Test {
+class NumericOperator : public test::ProcessorTest {
 protected:
-    void start(std::string_view name, const Params& given = {}) {
-        processor_ = make_builtin<Processor>(name, given, context_);
-    }
-    void process(const Payload& payload) { processor_->process(payload, out_); }
-    void finish() { processor_->finish(out_); }
-    [[nodiscard]] const Payload& last() const { return out_.emitted.back(); }
-    [[nodiscard]] std::uint64_t counted(const char* name) { return context_.counters[name]; }
     [[nodiscard]] std::string warning() const {
         return context_.logger.lines.empty() ? "" : context_.logger.lines.front().second;
     }
-    std::string refusal(std::string_view name, const Params& given) {
-        try {
-            start(name, given);
-        } catch (const Error& error) {
-            EXPECT_EQ(error.code(), Errc::invalid_input);
-            return error.what();
-        }
-        return "it was taken";
-    }
-
-    FakeContext context_;
-    FakeOutput out_;
-    std::unique_ptr<Processor> processor_;
 };
 
 using Square = NumericOperator;

@@ -1,5 +1,8 @@
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
+#include <random>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,6 +10,7 @@
 #include "base/time_text.hpp"
 #include "operators/telemetry/store.hpp"
 #include "support/fake_runtime.hpp"
+#include "support/file_size_limit.hpp"
 #include "support/scratch_folder.hpp"
 #include "unit/error_of.hpp"
 
@@ -16,15 +20,20 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::SizeIs;
 using namespace penstock::test;
 
-[[nodiscard]] std::vector<std::string> values(const std::vector<std::string>& paths, const Query& query = {}) {
+constexpr std::size_t plenty = 1000;
+
+[[nodiscard]] std::vector<std::string> values(const std::vector<std::string>& paths, const Query& query = {},
+                                              std::size_t at_a_time = plenty) {
     std::vector<std::string> lines;
-    read_values(paths, query, [&](const Reading& reading) {
+    Readings{paths, query, at_a_time}.tell([&](const Reading& reading) {
         lines.push_back(std::string{reading.metric_name} + " " + std::string{reading.gpu_uuid} + " " +
                         std::to_string(reading.time_ns) + " " +
                         (std::isnan(reading.value) ? "none" : std::to_string(static_cast<int>(reading.value))) +
                         (reading.labels_raw.empty() ? "" : " " + std::string{reading.labels_raw}));
+        return true;
     });
     return lines;
 }
@@ -96,7 +105,10 @@ TEST_F(StoreTest, TakesAnyTextAsTheNameOfAMetric) {
         store.flush();
     }
     std::vector<std::string> names;
-    read_values({path}, {}, [&](const Reading& reading) { names.emplace_back(reading.metric_name); });
+    Readings{{path}, {}}.tell([&](const Reading& reading) {
+        names.emplace_back(reading.metric_name);
+        return true;
+    });
     EXPECT_THAT(names, ElementsAre("%2F", ".", "..", "100%", "a/b", "\xC3\xA9 x"));
 }
 
@@ -110,6 +122,125 @@ TEST_F(StoreTest, JoinsSeveralFiles) {
     }
     EXPECT_THAT(values({path, other}), ElementsAre("M GPU-1 1 1", "M GPU-1 2 2"));
     EXPECT_EQ(read_gpus({path, other}).size(), 1U);
+}
+
+TEST_F(StoreTest, FindsTheSameHoweverLittleIsSortedAtATime) {
+    const std::string other = folder.path("other.h5");
+    std::vector<std::int64_t> times(20'000);
+    std::iota(times.begin(), times.end(), std::int64_t{0});
+    std::shuffle(times.begin(), times.end(), std::mt19937{7});
+    {
+        Store store{path};
+        Store second{other};
+        for (const std::int64_t time : times) {
+            for (const int gpu : {1, 2}) {
+                const std::string uuid = "GPU-" + std::to_string(gpu) + "-" + std::to_string(time % 3);
+                const std::string label = "l" + std::to_string(time % 3);
+                (time % 2 == 0 ? store : second)
+                    .add(sample(uuid, "M", time / 3, label), static_cast<double>(time % 100));
+            }
+        }
+        store.flush();
+        second.flush();
+    }
+    const auto all = values({path, other}, {}, times.size() * 2);
+    EXPECT_EQ(all.size(), times.size() * 2);
+    for (const std::size_t at_a_time : {1U, 100U, 5000U}) {
+        EXPECT_EQ(values({path, other}, {}, at_a_time), all) << at_a_time;
+        EXPECT_THAT(values({path, other}, {.from_ns = 100, .to_ns = 102}, at_a_time), SizeIs(12)) << at_a_time;
+    }
+}
+
+TEST_F(StoreTest, FindsAllOfOneTimeThoughItIsMoreThanIsSortedAtATime) {
+    {
+        Store store{path};
+        for (int gpu = 0; gpu < 3000; ++gpu) store.add(sample("GPU-" + std::to_string(gpu), "M", 5), gpu);
+        store.add(sample("GPU-1", "M", std::numeric_limits<std::int64_t>::max() - 1), 1);
+        store.add(sample("GPU-1", "M", std::numeric_limits<std::int64_t>::min()), 1);
+        store.flush();
+    }
+    EXPECT_THAT(values({path}, {}, 10), SizeIs(3002));
+}
+
+TEST_F(StoreTest, TellsWhatIsRightBeforeItFailsForADamagedFile) {
+    constexpr std::int64_t time = 0x1122334455667788;
+    {
+        Store store{path};
+        store.add(sample("GPU-1", "M", 1), 1);
+        store.add(sample("GPU-1", "N", time), 1);
+        store.flush();
+    }
+    std::string bytes = folder.read("telemetry.h5");
+    const std::size_t row = bytes.find(std::string_view{reinterpret_cast<const char*>(&time), sizeof time});
+    ASSERT_NE(row, std::string::npos);
+    bytes.replace(row + 16, 4, "\xFF\xFF\xFF\x7F");  // its GPU
+    folder.write("telemetry.h5", bytes);
+    int told = 0;
+
+    const Error error = error_of([&] {
+        Readings{{path}, {}}.tell([&](const Reading& reading) {
+            EXPECT_EQ(reading.metric_name, "M");
+            return ++told > 0;
+        });
+    });
+
+    EXPECT_EQ(told, 1);
+    EXPECT_EQ(error.code(), Errc::invalid_input);
+    EXPECT_THAT(error.what(), HasSubstr("names a GPU or labels that it does not list"));
+    EXPECT_EQ(error_of([&] { Store{path}.add(sample("GPU-1", "N", 1), 1); }).code(), Errc::invalid_input);
+}
+
+TEST_F(StoreTest, StopsWhenNobodyListens) {
+    {
+        Store store{path};
+        for (std::int64_t time = 0; time < 10; ++time) store.add(sample("GPU-1", time < 5 ? "M" : "N", time), 1);
+        store.flush();
+    }
+    int told = 0;
+    Readings{{path}, {}}.tell([&](const Reading&) { return ++told < 3; });
+    EXPECT_EQ(told, 3);
+}
+
+TEST_F(StoreTest, IsReadWhileItIsWrittenAsOfTheLastFlush) {
+    Store store{path};
+    EXPECT_THAT(values({path}), IsEmpty());
+    store.add(sample("GPU-1", "M", 1), 1);
+    EXPECT_THAT(values({path}), IsEmpty());
+    store.flush();
+    EXPECT_THAT(values({path}), ElementsAre("M GPU-1 1 1"));
+    for (std::int64_t time = 2; time < 10'000; ++time) store.add(sample("GPU-1", "M", time), 1);
+    EXPECT_THAT(values({path}), SizeIs(1));
+    store.flush();
+    EXPECT_THAT(values({path}), SizeIs(9999));
+}
+
+TEST_F(StoreTest, IsGoneOnWithByOneAtATime) {
+    {
+        Store store{path};
+        const Error error = error_of([&] { Store{path}; });
+        EXPECT_EQ(error.code(), Errc::invalid_input);
+        EXPECT_THAT(error.what(), HasSubstr("is being written by another"));
+        store.add(sample("GPU-1", "M", 1), 1);
+        store.flush();
+    }
+    Store store{path};
+    EXPECT_FALSE(store.add(sample("GPU-1", "M", 1), 1));
+    EXPECT_TRUE(store.add(sample("GPU-1", "M", 2), 1));
+}
+
+TEST_F(StoreTest, SaysWhenTheStorageIsFull) {
+    const FileSizeLimit limit{200'000};
+    Store store{path};
+    store.add(sample("GPU-1", "M", 0), 1);
+    store.flush();
+    const Error error = error_of([&] {
+        for (std::int64_t time = 1; time < 100'000; ++time) store.add(sample("GPU-1", "M", time), 1);
+        store.flush();
+    });
+    EXPECT_EQ(error.code(), Errc::exhausted);
+    EXPECT_THAT(error.what(), HasSubstr(path));
+    EXPECT_EQ(error_of([&] { store.flush(); }).code(), Errc::exhausted);
+    EXPECT_THAT(values({path}), ElementsAre("M GPU-1 0 1"));
 }
 
 TEST_F(StoreTest, RefusesOtherFiles) {

@@ -120,21 +120,50 @@ void DescriptorTraits::release(int handle) noexcept {
     ::close(handle);
 }
 
-CommitFile::CommitFile(std::string path) : path_{std::move(path)}, new_path_{path_ + ".new"} {
+CommitFile::CommitFile(std::string path, Start start) : path_{std::move(path)}, new_path_{path_ + ".new"} {
     struct stat there {};
-    if (stat(path_.c_str(), &there) == 0 && !S_ISREG(there.st_mode)) {
+    const bool is_there = stat(path_.c_str(), &there) == 0;
+    if (is_there && !S_ISREG(there.st_mode)) {
         throw Error{Errc::invalid_input,
                     "cannot write " + path_in_quotes(path_) +
                         ": it is no regular file, which HDF5 needs; set \"output\" to another name"};
     }
+    published_ = is_there && start == Start::go_on;
     constexpr mode_t mode = 0644;
-    file_ = UniqueHandle<DescriptorTraits>{open(new_path_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, mode)};
-    if (file_) return;
-    const int reason = errno;
-    const bool full = reason == ENOSPC || reason == EDQUOT;
-    throw Error{full ? Errc::exhausted : Errc::invalid_input,
-                "cannot create the output file " + path_in_quotes(path_) + ": " + std::strerror(reason) +
-                    "; set \"output\" to a file in a folder that can be written"};
+    const int how = published_ ? 0 : O_CREAT | (start == Start::anew ? O_TRUNC : 0);
+    file_ = UniqueHandle<DescriptorTraits>{::open(current_path().c_str(), O_RDWR | O_CLOEXEC | how, mode)};
+    if (!file_) {
+        const int reason = errno;
+        const bool full = reason == ENOSPC || reason == EDQUOT;
+        throw Error{full ? Errc::exhausted : Errc::invalid_input,
+                    "cannot " + std::string{published_ ? "go on with" : "create"} + " the output file " +
+                        path_in_quotes(path_) + ": " + std::strerror(reason) +
+                        "; set \"output\" to a file in a folder that can be written"};
+    }
+    if (start == Start::anew) return;
+    refuse_others();
+    if (!published_) {
+        if (ftruncate(file_.get(), 0) != 0) error_ = errno;
+        return;
+    }
+    // What lies behind the end that the superblock names was written by a process that was killed; nobody finds it.
+    if (fstat(file_.get(), &there) != 0) error_ = errno;
+    file_end_ = end_ = committed_end_ = static_cast<haddr_t>(there.st_size);
+}
+
+/// By a lock that keeps no reader out, as HDF5 takes locks of another kind.
+void CommitFile::refuse_others() const {
+    struct flock lock {};
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+#if defined(F_OFD_SETLK)
+    const int taken = fcntl(file_.get(), F_OFD_SETLK, &lock);
+#else
+    const int taken = fcntl(file_.get(), F_SETLK, &lock);
+#endif
+    if (taken == 0 || (errno != EAGAIN && errno != EACCES)) return;  // a file system without locks is taken as it is
+    throw Error{Errc::invalid_input, "the output file " + path_in_quotes(path_) +
+                                         " is being written by another stage or run; set \"output\" to another one"};
 }
 
 CommitFile::~CommitFile() {
@@ -147,17 +176,28 @@ Id CommitFile::create() {
     // Everything about the root group stays in its header, which changes in one write.
     check(H5Pset_attr_phase_change(creation.get(), 64, 48), "HDF5 attributes");
     check(H5Pset_link_phase_change(creation.get(), 64, 48), "HDF5 links");
-    const Id access = made(H5Pcreate(H5P_FILE_ACCESS), "HDF5 file properties");
-    CommitFile* const self = this;
+    Id file = made(H5Fcreate(path_.c_str(), H5F_ACC_TRUNC, creation.get(), access().get()),
+                   "cannot create the HDF5 file " + path_in_quotes(path_));
+    check(H5Fset_libver_bounds(file.get(), H5F_LIBVER_V110, H5F_LIBVER_LATEST), "HDF5 format bounds");
+    return file;
+}
+
+Id CommitFile::open() {
+    Id file = made(H5Fopen(path_.c_str(), H5F_ACC_RDWR, access().get()),
+                   "cannot open the HDF5 file " + path_in_quotes(path_));
+    check(H5Fset_libver_bounds(file.get(), H5F_LIBVER_V110, H5F_LIBVER_LATEST), "HDF5 format bounds");
+    return file;
+}
+
+Id CommitFile::access() const {
+    Id access = made(H5Pcreate(H5P_FILE_ACCESS), "HDF5 file properties");
+    const CommitFile* const self = this;
     check(H5Pset_driver(access.get(), driver(), &self), "HDF5 file driver");
     check(H5Pset_fclose_degree(access.get(), H5F_CLOSE_STRONG), "HDF5 file properties");
     // The superblock of 1.8 has no marks that a killed writer would leave behind; the datasets are to have the
     // indexes of 1.10, which grow without moving what they have.
     check(H5Pset_libver_bounds(access.get(), H5F_LIBVER_V18, H5F_LIBVER_LATEST), "HDF5 format bounds");
-    Id file = made(H5Fcreate(path_.c_str(), H5F_ACC_TRUNC, creation.get(), access.get()),
-                   "cannot create the HDF5 file " + path_in_quotes(path_));
-    check(H5Fset_libver_bounds(file.get(), H5F_LIBVER_V110, H5F_LIBVER_LATEST), "HDF5 format bounds");
-    return file;
+    return access;
 }
 
 void CommitFile::commit() {

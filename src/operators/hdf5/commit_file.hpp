@@ -20,7 +20,7 @@ struct DescriptorTraits {
     static void release(Handle handle) noexcept;
 };
 
-/// The bytes of a new HDF5 file, as a file driver of the library: whatever happens to the process, what is on disk is
+/// The bytes of an HDF5 file, as a file driver of the library: whatever happens to the process, what is on disk is
 /// the file as of the last commit, and any reader can open it.
 ///
 /// Elements go to the disk as they come, into space that no committed metadata names. Metadata wait in memory for
@@ -33,15 +33,25 @@ struct DescriptorTraits {
 /// After a failed write nothing more reaches the disk, and the library is told that all is well, so that it can close.
 class CommitFile {
 public:
-    /// Creates `path` + ".new"; `publish` gives it its name.
-    /// @throws Error{invalid_input} if it cannot be created, Error{exhausted} if there is no room for it.
-    explicit CommitFile(std::string path);
+    enum class Start : std::uint8_t {
+        anew,   ///< Whatever has that name is replaced by `publish`.
+        go_on,  ///< A file of that name gets more, in space that it does not use yet. Refuses one that another goes on
+                ///< with.
+    };
+
+    /// A file that is not there yet is created as `path` + ".new"; `publish` gives it its name.
+    /// @throws Error{invalid_input} if it cannot be created or opened, Error{exhausted} if there is no room for it.
+    explicit CommitFile(std::string path, Start start = Start::anew);
     CommitFile(const CommitFile&) = delete;
     CommitFile& operator=(const CommitFile&) = delete;
     ~CommitFile();
 
+    /// The file was there, and is to be opened; otherwise it is to be created.
+    [[nodiscard]] bool is_there() const noexcept { return published_; }
     /// Creates the HDF5 file in it, empty and not yet committed. This object must outlive it.
     [[nodiscard]] Id create();
+    /// Opens the HDF5 file in it. Only one that `create` made is as safe as described. REQUIRES: it is one.
+    [[nodiscard]] Id open();
 
     /// Call after H5Fflush. @throws Error{exhausted} if it cannot be written; `throw_failure` gives the same again.
     void commit();
@@ -75,6 +85,8 @@ private:
     [[nodiscard]] int turn_of(const Pending::value_type& extent) const noexcept;
     [[nodiscard]] bool write_through(haddr_t address, std::span<const std::byte> bytes) noexcept;
     void carve(haddr_t from, haddr_t to);
+    void refuse_others() const;
+    [[nodiscard]] Id access() const;
     [[nodiscard]] const std::string& current_path() const noexcept { return published_ ? path_ : new_path_; }
 
     std::string path_;

@@ -46,6 +46,7 @@ public:
 
     void finish() override {
         flush();
+        store_.sync();
         malformed_.report();
         context_.log().info(
             fmt::format("Collected {} values ({} duplicates left out) in {}", stored_, duplicates_,

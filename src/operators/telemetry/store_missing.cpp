@@ -15,7 +15,15 @@ std::vector<Gpu> read_gpus(const std::vector<std::string>&) {
     refuse();
 }
 
-void read_values(const std::vector<std::string>&, const Query&, const std::function<void(const Reading&)>&) {
+class Readings::Impl {};
+
+Readings::Readings(const std::vector<std::string>&, Query, std::size_t) {
+    refuse();
+}
+
+Readings::~Readings() = default;
+
+void Readings::tell(const std::function<bool(const Reading&)>&) {
     refuse();
 }
 
