@@ -108,6 +108,16 @@ public:
     /// Sleeps until then, or until the run stops, while the transports keep moving. Not counted as a stall.
     /// @return false if the run is stopping.
     virtual bool wait_until(std::chrono::steady_clock::time_point then) = 0;
+
+    /// From now on the operator's `tick` is called whenever that much time has passed since this call or the last tick,
+    /// also while no payload comes: never earlier, never during another call into the operator, and not after the last
+    /// input. Zero ends it. For processors and sinks; a source waits with `wait_until`.
+    virtual void tick_every(std::chrono::nanoseconds period) = 0;
+
+    /// The MPI communicator of the stage's instances, whose ranks are their numbers, as MPI_Comm_f2c takes it; nothing
+    /// in a run that MPI has not started. MPI may be used by the thread that runs the operator only. The runtime sends
+    /// nothing through it.
+    [[nodiscard]] virtual std::optional<int> communicator() const noexcept = 0;
 };
 
 /// Creates payloads. One object per instance; never called concurrently.
@@ -125,6 +135,8 @@ class Processor {
 public:
     virtual ~Processor() = default;
     virtual void process(const Payload& in, Output& out) = 0;
+    /// Called as often as `StageContext::tick_every` was asked for; not at all if it was not.
+    virtual void tick(Output&) {}
     /// Called once after the last input, to emit what is still held back.
     virtual void finish(Output&) {}
 };
@@ -134,6 +146,8 @@ class Sink {
 public:
     virtual ~Sink() = default;
     virtual void consume(const Payload& in) = 0;
+    /// Called as often as `StageContext::tick_every` was asked for; not at all if it was not.
+    virtual void tick() {}
     /// Called once after the last input; what it throws fails the run.
     virtual void finish() {}
 };

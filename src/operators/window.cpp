@@ -8,6 +8,7 @@
 #include "operators/builtins.hpp"
 #include "operators/gather.hpp"
 #include "operators/malformed.hpp"
+#include "operators/pacer.hpp"
 
 namespace penstock {
 namespace {
@@ -37,6 +38,7 @@ public:
                         "windows must meet: \"step\" is at most \"size\", \"every\" at most \"length\""};
         }
         held_.reserve(std::min<std::size_t>(by_time_ ? most_ : size_, 4096));
+        context.tick_every(duration_param(params, "linger") / ticks_of_linger);
     }
 
     void process(const Payload& in, Output& out) override {
@@ -51,6 +53,7 @@ public:
             return;
         }
         held_.push_back(in);
+        quiet_ticks_ = 0;
         if (by_time_) {
             if (held_.size() < most_) return;
             context_.count("early", 1);
@@ -63,12 +66,19 @@ public:
         }
     }
 
+    void tick(Output& out) override {
+        // The first tick may come right behind the payload.
+        if (!is_new() || ++quiet_ticks_ <= ticks_of_linger) return;
+        context_.count("lingered", 1);
+        emit(out);
+        held_.clear();
+        is_fresh_ = true;
+    }
+
     void finish(Output& out) override {
-        // What is left of a sliding window has been in the one before.
-        const bool is_new = by_time_ ? !held_.empty() : held_.size() > (is_fresh_ ? 0 : size_ - step_);
-        if (is_new && emit_last_) {
+        if (is_new() && emit_last_) {
             emit(out);
-        } else if (is_new) {
+        } else if (is_new()) {
             context_.count("left_over", held_.size());
         }
         held_.clear();
@@ -76,6 +86,13 @@ public:
     }
 
 private:
+    static constexpr int ticks_of_linger = 4;
+
+    /// Whether the open window has something that was in none before: what is left of a sliding one has been.
+    [[nodiscard]] bool is_new() const {
+        return by_time_ ? !held_.empty() : held_.size() > (is_fresh_ ? 0 : size_ - step_);
+    }
+
     /// Closes the windows that end before this payload. @return whether it belongs to one that is open.
     bool make_room_in_time(const Payload& in, Output& out) {
         const std::uint64_t time = in.source_time_ns();
@@ -132,6 +149,7 @@ private:
     StageContext& context_;
     MalformedRecords malformed_;
     std::vector<Payload> held_;
+    int quiet_ticks_ = 0;  // since the newest payload came
     bool is_fresh_ = true;
     bool has_start_ = false;
     std::uint64_t start_ = 0;  // of the oldest open window
@@ -185,6 +203,14 @@ void add_window(Registry& registry) {
                     .fallback = ParamValue{std::int64_t{4096}},
                     .minimum = 1,
                     .maximum = 1'000'000},
+                   {.name = "linger",
+                    .kind = ParamKind::duration,
+                    .help = "How long after its newest payload has come an open window is emitted although it is not "
+                            "full, counted as lingered; what comes later makes a window of its own. 0 waits for ever.",
+                    .fallback = ParamValue{std::int64_t{0}},
+                    .unit = "ms",
+                    .minimum = 0,
+                    .maximum = 1e12},
                    {.name = "last",
                     .kind = ParamKind::boolean,
                     .help = "Whether a window that is not full at the end is emitted, instead of counted as left_over.",

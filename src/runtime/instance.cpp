@@ -1,6 +1,7 @@
 #include "runtime/instance.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/clock.hpp"
 #include "runtime/paths.hpp"
@@ -108,6 +109,9 @@ std::string Instance::with_operator(std::string_view doing) const {
 void Instance::construct() {
     doing_ = with_operator("creating");
     operator_ = setup_.registry.make(planned_.operator_name, planned_.params, *this);
+    if (tick_period_.count() > 0 && std::holds_alternative<std::unique_ptr<Source>>(operator_)) {
+        throw Error{Errc::unsupported, "a source has no tick; it waits with StageContext::wait_until"};
+    }
     doing_.clear();
 }
 
@@ -139,13 +143,43 @@ void Instance::run_inputs() {
                     ready_.empty()) {
                     return;
                 }
-                reactor_.wait(Activity::waiting_for_input, planned_.inputs[0]);
+                wait_for_input();
                 continue;
             }
         }
         consume(ready_.pop());
-        if (ticks() - last_breath_ > short_while) breathe();
+        if (ticks() - last_breath_ > short_while) {
+            breathe();
+            tick_if_due();
+        }
     }
+}
+
+void Instance::wait_for_input() {
+    std::chrono::nanoseconds at_most = std::chrono::milliseconds{100};
+    if (tick_period_.count() > 0) {
+        tick_if_due();
+        at_most = std::clamp<std::chrono::nanoseconds>(next_tick_ - SteadyClock::now(), {}, at_most);
+    }
+    reactor_.wait(Activity::waiting_for_input, planned_.inputs[0], at_most);
+}
+
+/// Counted from the end of the last tick, so that a slow one leaves time for the inputs.
+void Instance::tick_if_due() {
+    if (tick_period_.count() == 0 || SteadyClock::now() < next_tick_) return;
+    const std::string before = std::exchange(doing_, with_operator("running tick() of"));
+    const bool had_handled = std::exchange(has_handled_, false);
+    status_.set_activity(Activity::operating, 0);
+    if (auto* sink = std::get_if<std::unique_ptr<Sink>>(&operator_)) {
+        (*sink)->tick();
+    } else {
+        std::get<std::unique_ptr<Processor>>(operator_)->tick(*this);
+        reactor_.flush();
+    }
+    for (auto& input : inputs_) input->flush_returns();
+    doing_ = before;
+    has_handled_ = had_handled;
+    if (tick_period_.count() > 0) next_tick_ = SteadyClock::now() + tick_period_;
 }
 
 void Instance::consume(PayloadBody* body) {
@@ -385,6 +419,13 @@ bool Instance::wait_until(SteadyClock::time_point then) {
                       std::min<std::chrono::nanoseconds>(then - now, std::chrono::milliseconds{100}));
     }
     return false;
+}
+
+void Instance::tick_every(std::chrono::nanoseconds period) {
+    // Longer ones would not fit into a time point.
+    constexpr std::chrono::nanoseconds longest = std::chrono::hours{24 * 365};
+    tick_period_ = std::clamp<std::chrono::nanoseconds>(period, {}, longest);
+    next_tick_ = SteadyClock::now() + tick_period_;
 }
 
 }  // namespace penstock

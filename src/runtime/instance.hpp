@@ -1,7 +1,9 @@
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -30,6 +32,7 @@ public:
         Logger& log;
         std::string results_dir;
         Provenance provenance;
+        std::optional<int> communicator = {};  ///< Of the stage's instances, as MPI_Comm_f2c takes it.
     };
     explicit Instance(const Setup& setup);
     ~Instance() override;
@@ -61,6 +64,8 @@ private:
     OutputTotals output_totals() const noexcept override;
     void count(std::string_view name, std::uint64_t by) override;
     bool wait_until(SteadyClock::time_point then) override;
+    void tick_every(std::chrono::nanoseconds period) override;
+    std::optional<int> communicator() const noexcept override { return setup_.communicator; }
 
     void on_frame(Rank from, FrameKind kind, std::span<const std::byte> frame) override;
 
@@ -72,6 +77,8 @@ private:
     void run_source(Source& source);
     void run_inputs();
     void consume(PayloadBody* body);
+    void wait_for_input();
+    void tick_if_due();
     void finish();
     void end_outputs();
     void settle_inputs();
@@ -109,6 +116,8 @@ private:
     int signals_told_ = 0;
     std::uint64_t last_breath_ = 0;
     SteadyClock::time_point last_status_{};
+    std::chrono::nanoseconds tick_period_{0};  // 0: nobody asked
+    SteadyClock::time_point next_tick_{};
 };
 
 }  // namespace penstock

@@ -130,6 +130,8 @@ public:
         waits.push_back(then);
         return !stopping;
     }
+    void tick_every(std::chrono::nanoseconds period) override { tick_period = period; }
+    [[nodiscard]] std::optional<int> communicator() const noexcept override { return stage_communicator; }
 
     int instance_number = 0;
     int instance_count = 1;
@@ -143,6 +145,8 @@ public:
     FakeLogger logger;
     std::map<std::string, std::uint64_t> counters;
     std::vector<std::chrono::steady_clock::time_point> waits;
+    std::chrono::nanoseconds tick_period{0};  ///< The test calls `tick` itself.
+    std::optional<int> stage_communicator;
 };
 
 /// The payload as if it had come through that channel.

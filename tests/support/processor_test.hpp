@@ -28,6 +28,7 @@ protected:
         processor_ = make_builtin<Processor>(name, given, context_);
     }
     void process(const Payload& payload) { processor_->process(payload, out_); }
+    void tick() { processor_->tick(out_); }
     void finish() { processor_->finish(out_); }
     [[nodiscard]] const Payload& last() const { return out_.emitted.back(); }
     [[nodiscard]] std::uint64_t counted(const char* name) { return context_.counters[name]; }

@@ -14,6 +14,8 @@ namespace {
 
 // --- operators that throw ---
 
+constexpr std::chrono::milliseconds tick_period{10};
+
 class Fault {
 public:
     explicit Fault(const Params& params)
@@ -26,6 +28,7 @@ public:
     void call() {
         if (--left_ < 0) reach("call");
     }
+    void tick() const { reach("tick"); }
     void finish() const { reach("finish"); }
 
 private:
@@ -59,11 +62,12 @@ private:
 
 class ThrowingProcessor final : public Processor {
 public:
-    explicit ThrowingProcessor(const Params& params) : fault_{params} {}
+    ThrowingProcessor(const Params& params, StageContext& context) : fault_{params} { context.tick_every(tick_period); }
     void process(const Payload& in, Output& out) override {
         fault_.call();
         out.emit(in);
     }
+    void tick(Output&) override { fault_.tick(); }
     void finish(Output&) override { fault_.finish(); }
 
 private:
@@ -72,8 +76,9 @@ private:
 
 class ThrowingSink final : public Sink {
 public:
-    explicit ThrowingSink(const Params& params) : fault_{params} {}
+    ThrowingSink(const Params& params, StageContext& context) : fault_{params} { context.tick_every(tick_period); }
     void consume(const Payload&) override { fault_.call(); }
+    void tick() override { fault_.tick(); }
     void finish() override { fault_.finish(); }
 
 private:
@@ -85,7 +90,7 @@ std::vector<ParamInfo> fault_params() {
              .kind = ParamKind::string,
              .help = "Hook that throws.",
              .fallback = ParamValue{std::string{"call"}},
-             .choices = {"constructor", "call", "finish"}},
+             .choices = {"constructor", "call", "tick", "finish"}},
             {.name = "kind",
              .kind = ParamKind::string,
              .help = "What is thrown.",
@@ -105,6 +110,58 @@ ParamInfo count_param() {
             .fallback = ParamValue{std::int64_t{100}},
             .minimum = 0};
 }
+
+// --- operators that tick ---
+
+class Ticks {
+public:
+    Ticks(const Params& params, StageContext& context)
+        : context_{context}, every_{params.get<double>("every")}, last_{std::chrono::steady_clock::now()} {
+        context.tick_every(std::chrono::duration_cast<std::chrono::nanoseconds>(every_));
+    }
+    void add() {
+        const auto now = std::chrono::steady_clock::now();
+        context_.count("ticks", 1);
+        if (now - last_ < every_) context_.count("early", 1);
+        last_ = now;
+    }
+    void end() { context_.tick_every(std::chrono::nanoseconds{0}); }
+
+private:
+    StageContext& context_;
+    std::chrono::duration<double, std::milli> every_;
+    std::chrono::steady_clock::time_point last_;
+};
+
+class TickingProcessor final : public Processor {
+public:
+    TickingProcessor(const Params& params, StageContext& context)
+        : ticks_{params, context}, most_{params.get<std::int64_t>("most")} {}
+    void process(const Payload&, Output&) override {}
+    void tick(Output& out) override {
+        ticks_.add();
+        auto draft = out.draft<std::int64_t>(1);
+        draft[0] = ++made_;
+        draft.set_user_id(static_cast<std::uint64_t>(made_));
+        out.emit(std::move(draft));
+        if (made_ == most_) ticks_.end();
+    }
+
+private:
+    Ticks ticks_;
+    std::int64_t most_;
+    std::int64_t made_ = 0;
+};
+
+class TickingSink final : public Sink {
+public:
+    TickingSink(const Params& params, StageContext& context) : ticks_{params, context} {}
+    void consume(const Payload&) override {}
+    void tick() override { ticks_.add(); }
+
+private:
+    Ticks ticks_;
+};
 
 // --- operators that take their time ---
 
@@ -201,6 +258,24 @@ void add_slow(Registry& registry) {
                                         .minimum = 0}}});
 }
 
+void add_ticking(Registry& registry) {
+    const ParamInfo every{.name = "every",
+                          .kind = ParamKind::duration,
+                          .help = "From one tick to the next.",
+                          .fallback = ParamValue{std::int64_t{10}},
+                          .unit = "ms",
+                          .minimum = 0};
+    registry.add<TickingProcessor>({.name = "ticking_processor",
+                                    .help = "Emits a number at each tick.",
+                                    .params = {every,
+                                               {.name = "most",
+                                                .kind = ParamKind::integer,
+                                                .help = "Ticks to ask for.",
+                                                .fallback = ParamValue{std::int64_t{20}},
+                                                .minimum = 1}}});
+    registry.add<TickingSink>({.name = "ticking_sink", .help = "Counts its ticks.", .params = {every}});
+}
+
 void add_tracing(Registry& registry) {
     const ParamValue::List keys{ParamValue{std::string{"a"}}, ParamValue{std::string{"b"}},
                                 ParamValue{std::string{"c"}}};
@@ -228,6 +303,7 @@ void add_test_operators(Registry& registry) {
     registry.add<ThrowingProcessor>({.name = "throwing_processor", .help = "Throws.", .params = fault_params()});
     registry.add<ThrowingSink>({.name = "throwing_sink", .help = "Throws.", .params = fault_params()});
     add_slow(registry);
+    add_ticking(registry);
     add_tracing(registry);
 }
 

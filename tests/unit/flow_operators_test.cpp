@@ -20,6 +20,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
+using namespace std::chrono_literals;
 
 ParamValue texts(std::initializer_list<const char*> values) {
     ParamValue::List list(values.size());
@@ -663,6 +664,52 @@ TEST_F(Window, KeepsPayloadsByReferenceUntilTheWindowIsOut) {
     out_.emitted.clear();
 
     EXPECT_EQ(out_.used_bytes(), before);
+}
+
+TEST_F(Window, AsksForNoTicksUnlessItLingers) {
+    start("window", {});
+
+    EXPECT_EQ(context_.tick_period.count(), 0);
+}
+
+TEST_F(Window, IsEmittedWhenNothingComesForItsLinger) {
+    start("window",
+          params({{"by", text("time")}, {"length", whole(10)}, {"linger", whole(100)}, {"separator", text("")}}));
+    const auto tick_for = [&](std::chrono::nanoseconds time) {
+        for (auto passed = context_.tick_period; passed <= time; passed += context_.tick_period) tick();
+    };
+
+    process(at_time(1, "a"));
+    tick_for(100ms);
+    process(at_time(2, "b"));
+    tick_for(100ms);
+    EXPECT_TRUE(out_.emitted.empty()) << "the first tick may follow the payload at once";
+    tick();
+    EXPECT_THAT(emitted_texts(), ElementsAre("ab"));
+
+    tick_for(1s);
+    process(at_time(3, "c"));
+    finish();
+    EXPECT_THAT(emitted_texts(), ElementsAre("ab", "c"));
+    EXPECT_EQ(counted("lingered"), 1U);
+    EXPECT_EQ(counted("late"), 0U);
+}
+
+TEST_F(Window, OfCountLingersWithWhatNoWindowHadYet) {
+    start("window", params({{"size", whole(4)}, {"step", whole(2)}, {"linger", whole(100)}, {"separator", text("")}}));
+    const auto be_quiet = [&] {
+        for (int i = 0; i < 5; ++i) tick();
+    };
+
+    for (const char* letter : {"a", "b", "c", "d"}) process(out_.text(letter));
+    be_quiet();
+    EXPECT_THAT(emitted_texts(), ElementsAre("abcd"));
+    process(out_.text("e"));
+    be_quiet();
+    EXPECT_THAT(emitted_texts(), ElementsAre("abcd", "cde"));
+    process(out_.text("f"));
+    finish();
+    EXPECT_THAT(emitted_texts(), ElementsAre("abcd", "cde", "f"));
 }
 
 TEST_F(Window, RefusesWindowsThatDoNotMeet) {

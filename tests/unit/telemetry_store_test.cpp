@@ -300,5 +300,24 @@ TEST_F(StoreTest, CollectorKeepsMessagesUntilTheFileHasThem) {
     EXPECT_EQ(made.used_bytes(), before);
 }
 
+TEST_F(StoreTest, CollectorWritesWithinTheIntervalAlsoWhenNothingComes) {
+    FakeOutput made;
+    FakeContext context;
+    context.results = folder.path();
+    const auto collector =
+        make_builtin<Sink>("telemetry_collector", params({{"flush_interval", ParamValue{std::string{"1h"}}}}), context);
+    ASSERT_EQ(context.tick_period, std::chrono::minutes{15});
+    std::string text;
+    append_sample(text, {"GPU-1", "M", "1", 10, ""});
+    const std::size_t before = made.used_bytes();
+    collector->tick();
+    collector->consume(made.text(text));
+    for (int i = 0; i < 3; ++i) collector->tick();
+    EXPECT_GT(made.used_bytes(), before);
+    collector->tick();
+    EXPECT_EQ(made.used_bytes(), before);
+    EXPECT_THAT(values({path}), ElementsAre("M GPU-1 10 1"));
+}
+
 }  // namespace
 }  // namespace penstock::telemetry

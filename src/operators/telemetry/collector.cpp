@@ -25,15 +25,14 @@ using namespace telemetry;
 class TelemetryCollector final : public Sink {
 public:
     TelemetryCollector(const Params& params, StageContext& context)
-        : context_{context},
-          store_{context.result_path(params.get<std::string>("output"))},
-          flush_interval_{duration_param(params, "flush_interval")},
-          malformed_{context} {
+        : context_{context}, store_{context.result_path(params.get<std::string>("output"))}, malformed_{context} {
+        const std::chrono::nanoseconds period = duration_param(params, "flush_interval") / ticks_of_interval;
+        keeps_none_ = period.count() == 0;
+        context.tick_every(period);
         context.log().info("Handler subscribed to topic", {{"topic", sample_topic}});
     }
 
     void consume(const Payload& in) override {
-        if (unwritten_.empty()) oldest_ = SteadyClock::now();
         if (const auto topic = in.metadata().string(topic_key); topic == gpu_topic) {
             take_gpu(in);
         } else {
@@ -41,7 +40,11 @@ public:
         }
         unwritten_.push_back(in);
         unwritten_bytes_ += in.size_bytes();
-        if (unwritten_bytes_ >= most_unwritten_bytes || unwritten_.size() >= most_unwritten || is_due()) flush();
+        if (unwritten_bytes_ >= most_unwritten_bytes || unwritten_.size() >= most_unwritten || keeps_none_) flush();
+    }
+
+    void tick() override {
+        if (!unwritten_.empty() && ++ticks_ == ticks_of_interval) flush();
     }
 
     void finish() override {
@@ -58,13 +61,14 @@ private:
     // Kept small: the senders keep the memory.
     static constexpr std::size_t most_unwritten = 16'384;
     static constexpr std::size_t most_unwritten_bytes = 16U << 20U;
-
-    [[nodiscard]] bool is_due() const { return SteadyClock::now() - oldest_ >= flush_interval_; }
+    // The oldest message came before the first of them, so it is not kept longer than the interval.
+    static constexpr int ticks_of_interval = 4;
 
     void flush() {
         store_.flush();
         unwritten_.clear();
         unwritten_bytes_ = 0;
+        ticks_ = 0;
     }
 
     void take_gpu(const Payload& in) {
@@ -109,13 +113,13 @@ private:
 
     StageContext& context_;
     Store store_;
-    SteadyClock::duration flush_interval_;
+    bool keeps_none_ = false;
     MalformedRecords malformed_;
     MessageReader reader_;
     Stopwatch watch_;
     std::vector<Payload> unwritten_;
     std::size_t unwritten_bytes_ = 0;
-    SteadyClock::time_point oldest_{};
+    int ticks_ = 0;  // since the oldest of them came
     std::uint64_t stored_ = 0;
     std::uint64_t duplicates_ = 0;
 };
