@@ -1,6 +1,6 @@
-# The optional dependencies: MPI, Kokkos, cpp-httplib and HDF5.
+# The optional dependencies: MPI, Kokkos, cpp-httplib, HDF5 and its MPI-IO.
 #
-# Sets PENSTOCK_HAS_MPI, _KOKKOS, _HTTP and _HDF5, and prints what is built in and why something is
+# Sets PENSTOCK_HAS_MPI, _KOKKOS, _HTTP, _HDF5 and _HDF5_MPI, and prints what is built in and why something is
 # left out. penstock_use_dependencies(<target>) then gives a target the same names as private compile definitions, and
 # what it needs to compile and link.
 
@@ -66,22 +66,49 @@ if(PENSTOCK_HTTP)
 endif()
 penstock_decide(HTTP penstock_found "${penstock_reason}")
 
-# HDF5, the C library. Debian has several builds side by side, each with a pkg-config file of its own.
+# HDF5, the C library. Debian has several builds side by side, each with a pkg-config file of its own. One that was built
+# with the MPI found above does all that a serial one does, and lets several instances write one file.
 set(penstock_reason "no HDF5 found; install libhdf5-dev")
 set(penstock_found OFF)
+set(penstock_mpi_io_reason "there is no HDF5 or no MPI")
+set(penstock_mpi_io_found OFF)
+set(PENSTOCK_HDF5_MODULES hdf5-serial hdf5)
 if(PENSTOCK_HDF5)
+    if(PENSTOCK_HAS_MPI AND PENSTOCK_HDF5_MPI)
+        set(penstock_mpi_io_reason "the HDF5 found has no MPI-IO; install libhdf5-openmpi-dev")
+        foreach(implementation IN ITEMS openmpi mpich)
+            if("${MPI_C_INCLUDE_DIRS};${MPI_C_LIBRARIES}" MATCHES ${implementation})
+                list(PREPEND PENSTOCK_HDF5_MODULES hdf5-${implementation})
+            endif()
+        endforeach()
+    endif()
     find_package(PkgConfig QUIET)
     if(PkgConfig_FOUND)
-        pkg_search_module(hdf5 QUIET IMPORTED_TARGET hdf5-serial hdf5 hdf5-openmpi)
+        # They would keep what was once found, also of another list.
+        foreach(entry IN ITEMS __pkg_config_checked_hdf5 pkgcfg_lib_hdf5_hdf5 pkgcfg_lib_hdf5_mpi)
+            unset(${entry} CACHE)
+        endforeach()
+        pkg_search_module(hdf5 QUIET IMPORTED_TARGET ${PENSTOCK_HDF5_MODULES})
     endif()
     if(TARGET PkgConfig::hdf5 AND hdf5_VERSION VERSION_LESS 1.10.5)
         set(penstock_reason "HDF5 ${hdf5_VERSION} is older than 1.10.5")
     elseif(TARGET PkgConfig::hdf5)
         set(penstock_found ON)
-        set(penstock_reason "HDF5 ${hdf5_VERSION}")
+        set(penstock_reason "HDF5 ${hdf5_VERSION}, ${hdf5_MODULE_NAME}")
+        set(PENSTOCK_HDF5_MODULES ${hdf5_MODULE_NAME})  # for penstockConfig.cmake
+        target_compile_definitions(PkgConfig::hdf5 INTERFACE OMPI_SKIP_MPICXX MPICH_SKIP_MPICXX)
+        find_file(penstock_hdf5_features NAMES H5pubconf.h HINTS ${hdf5_INCLUDE_DIRS} NO_CACHE)
+        if(PENSTOCK_HAS_MPI AND PENSTOCK_HDF5_MPI AND penstock_hdf5_features)
+            file(STRINGS ${penstock_hdf5_features} penstock_hdf5_parallel REGEX "^#define H5_HAVE_PARALLEL 1")
+            if(penstock_hdf5_parallel)
+                set(penstock_mpi_io_found ON)
+                set(penstock_mpi_io_reason "${hdf5_MODULE_NAME}")
+            endif()
+        endif()
     endif()
 endif()
 penstock_decide(HDF5 penstock_found "${penstock_reason}")
+penstock_decide(HDF5_MPI penstock_mpi_io_found "${penstock_mpi_io_reason}")
 
 function(penstock_use_dependencies target)
     foreach(name IN ITEMS MPI KOKKOS HTTP HDF5)
@@ -109,7 +136,7 @@ function(penstock_use_dependencies target)
 endfunction()
 
 message(STATUS "Penstock ${PROJECT_VERSION}, ${CMAKE_BUILD_TYPE}, ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
-foreach(name IN ITEMS MPI KOKKOS HTTP HDF5)
+foreach(name IN ITEMS MPI KOKKOS HTTP HDF5 HDF5_MPI)
     if(PENSTOCK_HAS_${name})
         message(STATUS "  ${name}: yes, ${PENSTOCK_${name}_REASON}")
     else()

@@ -82,6 +82,9 @@ private:
     return RunDirectory{theirs.starts_with('+') ? theirs.substr(1) : ""};
 }
 
+/// After a failure, until the job is aborted.
+constexpr std::chrono::seconds time_to_leave{3};
+
 /// Colour 0 is the coordinator, stage i has colour i + 1.
 [[nodiscard]] int colour_of(const Plan& plan, Rank rank) {
     return rank == 0 ? 0 : plan.place(rank).stage + 1;
@@ -111,7 +114,7 @@ RunResult run_mpi(const Plan& plan, const Registry& registry, const RunOptions& 
     world.split(colour_of(plan, world.rank()));
     const RunDirectory directory = shared_directory(world, plan, options);
     if (directory.path().empty()) return follower;
-    const RunContext run{plan, registry, options, directory, world.describe()};
+    const RunContext run{plan, registry, options, directory, world.describe(), world.stage_communicator()};
     NodeWatch watch{world};
     if (world.rank() != 0) {
         static_cast<void>(run_instance(run, world));  // rank 0 knows how it ended
@@ -119,8 +122,9 @@ RunResult run_mpi(const Plan& plan, const Registry& registry, const RunOptions& 
         return follower;
     }
     const RunSnapshot snapshot = run_coordinator(run, world, watch);
-    // Ranks that are gone or stuck in their operator would never come to the orderly end of an MPI job.
-    if (snapshot.aborted) {
+    // Ranks that are gone, stuck in their operator, or waiting in MPI for one that has failed would never come to the
+    // orderly end of an MPI job.
+    if (snapshot.aborted || (snapshot.state == RunState::failed && !world.all_leave(time_to_leave))) {
         if (options.on_abort) options.on_abort(result_of(run, snapshot));
         world.abort(snapshot.exit_code);
     }

@@ -104,6 +104,8 @@ template <class Done>
 
 struct MpiWorld::State {
     CommHandle stage;
+    bool leaving = false;
+    MPI_Request parting = MPI_REQUEST_NULL;
     bool broken = false;  ///< A collective call did not end; there can be no other.
     // MPI may still use these after a time-out.
     std::string mine;
@@ -132,12 +134,22 @@ MpiWorld::~MpiWorld() {
         return;
     }
     const bool failing = std::uncaught_exceptions() > exceptions_at_start_;
-    state_->stage = {};
-    MPI_Request request = MPI_REQUEST_NULL;
-    MPI_Ibarrier(MPI_COMM_WORLD, &request);
     // No deadline without a failure: the others may work for as long as they like, and one that dies ends the job.
     const auto deadline = failing ? SteadyClock::now() + failing_together : SteadyClock::time_point::max();
-    if (nap_until(deadline, [&] { return has_completed(request); })) MPI_Finalize();
+    if (leave(deadline)) MPI_Finalize();
+}
+
+bool MpiWorld::leave(SteadyClock::time_point deadline) {
+    if (!state_->leaving) {
+        state_->leaving = true;
+        state_->stage = {};
+        MPI_Ibarrier(MPI_COMM_WORLD, &state_->parting);
+    }
+    return nap_until(deadline, [&] { return has_completed(state_->parting); });
+}
+
+bool MpiWorld::all_leave(std::chrono::milliseconds timeout) {
+    return leave(SteadyClock::now() + timeout);
 }
 
 bool MpiWorld::detected() noexcept {

@@ -39,12 +39,16 @@ public:
     /// The communicator of this rank's colour, as MPI_Comm_f2c takes it. REQUIRES: `split` was called.
     [[nodiscard]] int stage_communicator() const noexcept;
 
+    /// Waits until every rank goes away. @return false if some have not come that far in time.
+    [[nodiscard]] bool all_leave(std::chrono::milliseconds timeout);
+
     /// Ends all ranks of the job.
     [[noreturn]] void abort(int exit_code) noexcept;
 
 private:
     struct State;
 
+    [[nodiscard]] bool leave(std::chrono::steady_clock::time_point deadline);
     void collect(std::vector<std::string>& all);
     void send_to_first(const std::string& mine);
     void broadcast(std::vector<std::string>& all);

@@ -260,7 +260,8 @@ int run_instance(const RunContext& run, Bootstrap& bootstrap) {
                            .reactor = process.reactor,
                            .log = *log,
                            .results_dir = run.directory.results(),
-                           .provenance = provenance_of(run, process, rank)}};
+                           .provenance = provenance_of(run, process, rank),
+                           .communicator = run.stage_communicator}};
         start_up.end();
         has_started = true;
         return instance.run();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@ struct RunContext {
     const RunOptions& options;
     const RunDirectory& directory;
     std::string launched_by;  ///< For the log: "local processes", or which MPI on which of its message layers.
+    std::optional<int> stage_communicator = {};  ///< `StageContext::communicator`.
 };
 
 /// Runs rank 0 on the calling thread. Collective with `run_instance` of all other ranks.

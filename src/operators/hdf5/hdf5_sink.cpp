@@ -1,3 +1,4 @@
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -8,10 +9,11 @@
 
 #include "base/quote.hpp"
 #include "operators/builtins.hpp"
+#include "operators/hdf5/form.hpp"
 #include "operators/hdf5/info.hpp"
 #include "operators/hdf5/joined_file.hpp"
 #include "operators/hdf5/result_file.hpp"
-#include "operators/hdf5/types.hpp"
+#include "operators/hdf5/shared_writer.hpp"
 #include "operators/hdf5/writer.hpp"
 #include "operators/malformed.hpp"
 #include "operators/pacer.hpp"
@@ -51,60 +53,36 @@ ResultSettings settings_of(const Params& params, const StageContext& context) {
             .table = params.get<bool>("metadata")};
 }
 
-/// What all payloads of a dataset have in common.
-class Form {
-public:
-    explicit Form(Layout layout) : layout_{layout} {}
+Origin origin_of(const StageContext& context) {
+    return {std::string{context.stage()}, context.instance(), context.instances(), context.provenance()};
+}
 
-    /// Why a payload cannot be written; empty if it can. The first one that can sets the form.
-    [[nodiscard]] std::string problem_of(const Payload& payload) {
-        const DType dtype = payload.dtype();
-        const Shape shape = payload.shape();
-        if (layout_ != Layout::append && dtype == DType::text && payload.text().find('\0') != std::string_view::npos)
-            return "it has a NUL byte, which ends a text in HDF5; use layout \"append\"";
-        if (layout_ == Layout::separate) return {};
-        const bool one_text = layout_ == Layout::stack && dtype == DType::text;
-        if (!one_text && row_bytes(payload) > max_chunk_bytes)
-            return "a row of it is larger than 4 GiB; use smaller rows, or layout \"separate\"";
-        if (!dtype_) {
-            dtype_ = dtype;
-            shape_ = shape;
-            return {};
-        }
-        if (dtype != *dtype_ || !(one_text || fits(shape)))
-            return fmt::format("it is {}, not {} as the first one", describe(dtype, shape), describe(*dtype_, shape_));
-        return {};
-    }
+std::uint64_t buffer_param(const Params& params) {
+    return static_cast<std::uint64_t>(params.get<std::int64_t>("buffer"));
+}
 
-private:
-    [[nodiscard]] std::uint64_t row_bytes(const Payload& payload) const {
-        const std::uint64_t rows = layout_ == Layout::append && payload.shape().dims() > 0 ? payload.shape()[0] : 1;
-        return rows == 0 ? 0 : payload.size_bytes() / rows;
-    }
-    [[nodiscard]] bool fits(const Shape& shape) const {
-        if (layout_ == Layout::stack) return shape == shape_;
-        const auto a = shape.extents();
-        const auto b = shape_.extents();
-        return a.size() == b.size() &&
-               std::equal(a.begin() + (a.empty() ? 0 : 1), a.end(), b.begin() + (b.empty() ? 0 : 1));
-    }
+std::chrono::milliseconds flush_param(const Params& params) {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(duration_param(params, "flush"));
+}
 
-    Layout layout_;
-    std::optional<DType> dtype_;
-    Shape shape_;
-};
+void log_end(Logger& log, const std::string& path, std::uint64_t payloads, std::uint64_t bytes) {
+    log.info(fmt::format("Wrote {} payloads, {} bytes, to {}", payloads, bytes, path),
+             {{"payloads", static_cast<std::int64_t>(payloads)},
+              {"bytes", static_cast<std::int64_t>(bytes)},
+              {"output", std::string_view{path}}});
+}
 
+/// Each instance writes a file of its own.
 class Hdf5Sink final : public Sink {
 public:
     Hdf5Sink(const Params& params, StageContext& context)
         : context_{context},
           settings_{settings_of(params, context)},
-          origin_{std::string{context.stage()}, context.instance(), context.instances(), context.provenance()},
+          origin_{origin_of(context)},
           form_{settings_.layout},
           malformed_{context, params},
           writer_{[this] { return std::make_unique<ResultFile>(settings_, origin_); },
-                  {.buffer_bytes = static_cast<std::uint64_t>(params.get<std::int64_t>("buffer")),
-                   .flush = std::chrono::duration_cast<std::chrono::milliseconds>(duration_param(params, "flush"))}} {}
+                  {.buffer_bytes = buffer_param(params), .flush = flush_param(params)}} {}
 
     void consume(const Payload& in) override {
         if (const std::string problem = form_.problem_of(in); !problem.empty()) return malformed_.add(in, problem);
@@ -117,10 +95,7 @@ public:
     void finish() override {
         writer_.finish();
         malformed_.report();
-        context_.log().info(fmt::format("Wrote {} payloads, {} bytes, to {}", payloads_, bytes_, settings_.path),
-                            {{"payloads", static_cast<std::int64_t>(payloads_)},
-                             {"bytes", static_cast<std::int64_t>(bytes_)},
-                             {"output", std::string_view{settings_.path}}});
+        log_end(context_.log(), settings_.path, payloads_, bytes_);
         if (origin_.instances > 1) join_parts();
     }
 
@@ -146,10 +121,43 @@ private:
     Writer writer_;
 };
 
+/// All instances write one file.
+class SharedHdf5Sink final : public Sink {
+public:
+    SharedHdf5Sink(const Params& params, StageContext& context)
+        : context_{context}, settings_{settings_of(params, context)}, malformed_{context, params} {
+        const Origin origin = origin_of(context);
+        // One name for all: without the number of the instance.
+        const std::filesystem::path output{params.get<std::string>("output")};
+        settings_.path = std::filesystem::path{settings_.path}.replace_filename(output.filename()).string();
+        writer_ = make_shared_writer(settings_, origin, context, malformed_,
+                                     {.buffer_bytes = buffer_param(params), .flush = flush_param(params)});
+    }
+
+    void consume(const Payload& in) override { writer_->put(in); }
+    void tick() override { writer_->tick(); }
+    void finish() override {
+        writer_->finish();
+        malformed_.report();
+        log_end(context_.log(), settings_.path, writer_->payloads(), writer_->bytes());
+    }
+
+private:
+    StageContext& context_;
+    ResultSettings settings_;
+    MalformedRecords malformed_;
+    std::unique_ptr<SharedWriter> writer_;
+};
+
 }  // namespace
 
 void add_hdf5_sink(Registry& registry) {
-    registry.add<Hdf5Sink>(sink_info());
+    OperatorInfo info = sink_info();
+    info.kind = OperatorKind::sink;
+    registry.add(std::move(info), [](const Params& params, StageContext& context) -> Operator {
+        if (params.get<bool>("shared")) return std::make_unique<SharedHdf5Sink>(params, context);
+        return std::make_unique<Hdf5Sink>(params, context);
+    });
 }
 
 }  // namespace penstock

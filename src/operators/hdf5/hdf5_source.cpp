@@ -57,7 +57,11 @@ public:
         if (!dataset)
             hdf5::fail(Errc::invalid_input,
                        "cannot open the dataset " + in_quotes(name) + " of " + path_in_quotes(path_));
-        return PayloadTableReader{std::move(dataset)};
+        Id metadata;  // of a file that several instances have written
+        const std::string texts = hdf5::metadata_name(name_);
+        if (H5Lexists(file_.get(), texts.c_str(), H5P_DEFAULT) > 0)
+            metadata = Id{H5Dopen2(file_.get(), texts.c_str(), H5P_DEFAULT)};
+        return PayloadTableReader{std::move(dataset), std::move(metadata)};
     }
 
     /// @param as_row  One row, in its own shape, without the first dimension.

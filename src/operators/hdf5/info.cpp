@@ -13,7 +13,8 @@ OperatorInfo sink_info() {
         .params = {{.name = "output",
                     .kind = ParamKind::string,
                     .help = "File to write; a relative name lies in the run directory's results. Of several instances "
-                            "each writes its own, and the last one a file of this name that joins them.",
+                            "each writes its own, and the last one a file of this name that joins them, unless they "
+                            "share one.",
                     .fallback = ParamValue{std::string{"results.h5"}}},
                    {.name = "dataset",
                     .kind = ParamKind::string,
@@ -61,6 +62,11 @@ OperatorInfo sink_info() {
                     .unit = "ms",
                     .minimum = 0,
                     .maximum = 60'000},
+                   {.name = "shared",
+                    .kind = ParamKind::boolean,
+                    .help = "Whether all instances write one file together, through MPI-IO; for runs that MPI starts, "
+                            "layouts stack (without texts) and append, and no compression.",
+                    .fallback = ParamValue{false}},
                    strict_param()},
     };
 }

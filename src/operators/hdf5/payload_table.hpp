@@ -41,19 +41,45 @@ private:
     std::uint64_t written_ = 0;
 };
 
-/// Reads a table that `PayloadTableWriter` wrote, or somebody else with the same columns.
+/// "data" -> "data_metadata": the texts of a table that several instances have written, one behind another.
+[[nodiscard]] std::string metadata_name(const std::string& dataset);
+
+/// Writes the table of a file that several instances write through MPI-IO, which knows no texts of variable length:
+/// they go to a dataset of bytes, and the rows say where.
+class SharedTableWriter {
+public:
+    /// Collective. @param dataset  Whose table it is.
+    SharedTableWriter(hid_t file, const std::string& dataset);
+    /// Collective: how many rows and bytes there are now.
+    void extend(std::uint64_t rows, std::uint64_t metadata_bytes);
+    /// What they take in the file.
+    [[nodiscard]] static std::uint64_t most_bytes(std::uint64_t rows, std::uint64_t metadata_bytes) noexcept;
+    /// Rows of one instance and the place of the first of their texts; an empty one stands for "{}".
+    void write(std::uint64_t first, std::uint64_t metadata_first, const std::vector<PayloadRow>& rows);
+
+private:
+    Id rows_;
+    Id metadata_;
+};
+
+/// Reads a table that `PayloadTableWriter` or `SharedTableWriter` wrote, or somebody else with the same columns.
 class PayloadTableReader {
 public:
+    /// @param metadata  The texts, where they are not in the table.
     /// @throws Error{invalid_input} if its columns or its extents are others.
-    explicit PayloadTableReader(Id dataset);
+    explicit PayloadTableReader(Id dataset, Id metadata = {});
     [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
     /// REQUIRES: index < size(). @throws Error{invalid_input} if it cannot be read.
     [[nodiscard]] const PayloadRow& at(std::uint64_t index);
 
 private:
     void load(std::uint64_t first);
+    void load_shared(hid_t to, hid_t from, std::uint64_t count);
+    [[nodiscard]] std::string metadata_at(std::uint64_t first, std::uint64_t bytes) const;
 
     Id dataset_;
+    Id metadata_;
+    std::uint64_t metadata_bytes_ = 0;
     std::uint64_t size_ = 0;
     std::uint64_t loaded_first_ = 0;
     std::vector<PayloadRow> loaded_;

@@ -14,16 +14,6 @@ namespace {
 constexpr std::uint64_t datasets_in_group = 128;
 constexpr unsigned most_links = 65535;  // in a group's header
 
-/// Extents of one payload in elements of the file: text and bytes are a line of bytes.
-Shape stored_shape(const Payload& payload) {
-    const Shape shape = payload.shape();
-    return shape.dims() == 0 ? Shape{payload.size_bytes() / size_of(payload.dtype())} : shape;
-}
-
-Shape without_first(const Shape& shape) {
-    return Shape{shape.extents().subspan(1)};
-}
-
 std::vector<hsize_t> extents_of(const Shape& shape) {
     return {shape.extents().begin(), shape.extents().end()};
 }
@@ -37,6 +27,15 @@ std::string_view name_of(Layout layout) noexcept {
         case Layout::stack: break;
     }
     return "stack";
+}
+
+Shape stored_shape(const Payload& payload) {
+    const Shape shape = payload.shape();
+    return shape.dims() == 0 ? Shape{payload.size_bytes() / size_of(payload.dtype())} : shape;
+}
+
+Shape without_first(const Shape& shape) {
+    return Shape{shape.extents().subspan(1)};
 }
 
 ResultFile::ResultFile(ResultSettings settings, const Origin& origin)

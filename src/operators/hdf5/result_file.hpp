@@ -20,6 +20,11 @@ enum class Layout : std::uint8_t { stack, append, separate };
 /// "stack", ...: what the attribute of the dataset says.
 [[nodiscard]] std::string_view name_of(Layout layout) noexcept;
 
+/// Extents of one payload in elements of the file: text and bytes are a line of bytes.
+[[nodiscard]] Shape stored_shape(const Payload& payload);
+/// Of one row when payloads follow each other along their first dimension.
+[[nodiscard]] Shape without_first(const Shape& shape);
+
 struct ResultSettings {
     std::string path;
     std::string dataset;

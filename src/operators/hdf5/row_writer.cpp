@@ -23,34 +23,45 @@ Id dataset_properties(std::span<const hsize_t> chunk, const Storage& storage) {
     return properties;
 }
 
-RowWriter::RowWriter(CommitFile& file, hid_t parent, const std::string& name, DType dtype, const Shape& row,
-                     const Storage& storage)
-    : file_{file},
-      dtype_{dtype},
-      row_{row},
-      row_bytes_{size_of(dtype)},
-      filtered_{storage.compression != Compression::none} {
-    for (const std::uint64_t extent : row.extents()) row_bytes_ *= extent;
-    const std::uint64_t fitting = row_bytes_ == 0 ? 1 : storage.chunk_bytes / row_bytes_;
-    chunk_rows_ = std::max<std::uint64_t>(fitting, 1);
+std::uint64_t chunk_rows_of(std::uint64_t row_bytes, const Storage& storage) noexcept {
+    return std::max<std::uint64_t>(row_bytes == 0 ? 1 : storage.chunk_bytes / row_bytes, 1);
+}
 
+std::uint64_t row_bytes_of(DType dtype, const Shape& row) noexcept {
+    std::uint64_t bytes = size_of(dtype);
+    for (const std::uint64_t extent : row.extents()) bytes *= extent;
+    return bytes;
+}
+
+Id create_rows(hid_t parent, const std::string& name, DType dtype, const Shape& row, const Storage& storage) {
+    std::vector<hsize_t> none{0};
     std::vector<hsize_t> most{H5S_UNLIMITED};
-    std::vector<hsize_t> chunk{chunk_rows_};
+    std::vector<hsize_t> chunk{chunk_rows_of(row_bytes_of(dtype, row), storage)};
     for (const std::uint64_t extent : row.extents()) {
+        none.push_back(extent);
         // A dimension without extent has no chunk either, unless it may grow.
         most.push_back(extent == 0 ? H5S_UNLIMITED : extent);
         chunk.push_back(std::max<hsize_t>(extent, 1));
     }
-    const Id space =
-        made(H5Screate_simple(static_cast<int>(most.size()), extents(0).data(), most.data()), "HDF5 extents");
+    const Id space = made(H5Screate_simple(static_cast<int>(most.size()), none.data(), most.data()), "HDF5 extents");
     const Id properties = dataset_properties(chunk, storage);
     check(H5Pset_fill_time(properties.get(), H5D_FILL_TIME_NEVER), "HDF5 fill time");  // each chunk is written whole
     const Id access = made(H5Pcreate(H5P_DATASET_ACCESS), "HDF5 dataset properties");
-    check(H5Pset_chunk_cache(access.get(), 1, 0, 1.0), "HDF5 chunk cache");  // rows are gathered here
-    dataset_ = made(
+    check(H5Pset_chunk_cache(access.get(), 1, 0, 1.0), "HDF5 chunk cache");  // rows are gathered by the callers
+    return made(
         H5Dcreate2(parent, name.c_str(), native_type(dtype), space.get(), H5P_DEFAULT, properties.get(), access.get()),
         "cannot create an HDF5 dataset");
 }
+
+RowWriter::RowWriter(CommitFile& file, hid_t parent, const std::string& name, DType dtype, const Shape& row,
+                     const Storage& storage)
+    : file_{file},
+      dataset_{create_rows(parent, name, dtype, row, storage)},
+      dtype_{dtype},
+      row_{row},
+      row_bytes_{row_bytes_of(dtype, row)},
+      chunk_rows_{chunk_rows_of(row_bytes_, storage)},
+      filtered_{storage.compression != Compression::none} {}
 
 std::vector<hsize_t> RowWriter::extents(std::uint64_t rows) const {
     std::vector<hsize_t> all{rows};

@@ -27,6 +27,14 @@ inline constexpr std::uint64_t max_chunk_bytes = (1ULL << 32U) - 1;
 /// Creation properties with the filters. @param chunk  Extents of a chunk; empty for a dataset in one piece.
 [[nodiscard]] Id dataset_properties(std::span<const hsize_t> chunk, const Storage& storage);
 
+[[nodiscard]] std::uint64_t row_bytes_of(DType dtype, const Shape& row) noexcept;
+[[nodiscard]] std::uint64_t chunk_rows_of(std::uint64_t row_bytes, const Storage& storage) noexcept;
+
+/// Creates a chunked dataset without rows, which can be extended along its first dimension. No chunk is filled before
+/// it is written. @param row  Extents of one row, which may be none for numbers in a line.
+[[nodiscard]] Id create_rows(hid_t parent, const std::string& name, DType dtype, const Shape& row,
+                             const Storage& storage);
+
 /// A dataset of elements of one dtype that grows along its first dimension.
 ///
 /// Rows are gathered to whole chunks. Uncompressed chunks go to the file directly; one that lies whole in the caller's

@@ -28,6 +28,8 @@ std::thread quiet_thread(Body&& body) {
 }  // namespace
 
 Writer::Writer(std::function<std::unique_ptr<ResultFile>()> make, Limits limits) : limits_{limits} {
+    // Here, as a library with MPI calls it when it begins, which only the operator's thread may.
+    { const Guard guard; }
     thread_ = quiet_thread([this, make = std::move(make)] { work(make); });
     std::unique_lock lock{mutex_};
     from_writer_.wait(lock, [&] { return ready_ || ended_; });
