@@ -5,7 +5,7 @@ import re
 import signal
 import unittest
 
-from penstock_runs import DEMO, FAN_OUT, RunTestCase, line_of, mpiexec, rows_of, stage
+from penstock_runs import DEMO, FAN_OUT, RunTestCase, channel, line_of, mpiexec, rows_of, stage
 
 LONGEST_END_S = 5
 ENDLESS = line_of(stage("producer", "records", batch_size=100, total_batches=0, interval="1ms"),
@@ -96,6 +96,18 @@ class Stalled(Mpi):
         spec = line_of(stage("producer", "records", batch_size=10, total_batches=2, interval="3s"),
                        stage("consumer", "csv_sink"))
         self.run_mpi(spec, "--transport", "mpi", "--stall-timeout", "1s", ranks=3)
+
+
+class Failed(Mpi):
+    def test_run_ends_although_another_operator_never_returns(self):
+        spec = {"stages": [stage("source", "tagged_source", count=100), stage("stuck", "stuck_processor"),
+                           stage("sink", "null"), stage("thrower", "throwing_sink", after=50)],
+                "channels": [channel("source", "stuck"), channel("stuck", "sink"), channel("source", "thrower")]}
+        run = self.start(spec, launcher=mpiexec(5), faults=True)
+
+        self.assert_code(run, 3)
+        self.assertIn("planned failure in call", run.err)
+        self.assertEqual(self.only_folder().status["exit_code"], 3)
 
 
 class Stopped(Mpi):

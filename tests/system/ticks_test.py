@@ -15,12 +15,12 @@ class Ticks(RunTestCase):
 
     def test_come_while_no_payload_does_and_never_early(self):
         for idle in ("adaptive", "block"):
-            folder = self.run_to_end(line_of(PAUSING, stage("middle", "ticking_processor", every="10ms", most=20),
+            folder = self.run_to_end(line_of(PAUSING, stage("middle", "ticking_processor", every="10ms", most=60),
                                              stage("sink", "recorder")), "--idle", idle, faults=True)
 
-            self.assertEqual([line["user_id"] for line in self.recorded(folder)], list(range(1, 21)))
-            self.assertEqual([line["rank"] for line in self.recorded(folder)], [2] * 20)
-            self.assertEqual((folder.counter("middle", "ticks"), folder.counter("middle", "early")), (20, 0))
+            self.assertEqual([line["user_id"] for line in self.recorded(folder)], list(range(1, 61)))
+            self.assertEqual([line["rank"] for line in self.recorded(folder)], [2] * 60)
+            self.assertEqual((folder.counter("middle", "ticks"), folder.counter("middle", "early")), (60, 0))
 
     def test_come_while_payloads_never_end(self):
         spec = line_of(stage("source", "pattern", size_bytes=8, count=3_000_000),

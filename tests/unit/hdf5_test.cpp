@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 
 #include "error_of.hpp"
+#include "operators/hdf5/payload_table.hpp"
 #include "support/fake_runtime.hpp"
 
 namespace penstock {
@@ -558,6 +559,50 @@ TEST_F(Hdf5Foreign, WithATableThatNamesRowsItDoesNotHaveIsRefused) {
             EXPECT_THAT(read_error().what(), HasSubstr("row 0 of the table of the payloads names rows"))
                 << column << rows;
         }
+    }
+}
+
+/// As several instances write it together.
+TEST_F(Hdf5Foreign, WithMetadataBesideTheTableIsRead) {
+    const auto beside = [&](std::uint64_t metadata_first) {
+        write({inputs_.vector<double>({1, 2}), inputs_.vector<double>({3, 4})},
+              test::params({{"metadata", ParamValue{false}}}));
+        const hid_t file = H5Fopen(path().c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
+        {
+            hdf5::SharedTableWriter table{file, "data"};
+            table.extend(2, metadata_first == 0 ? 9 : 11);
+            const auto row = [](std::uint64_t first, std::string metadata) {
+                return hdf5::PayloadRow{.id = {7, 0, first},
+                                        .user_id = first,
+                                        .first_row = first,
+                                        .rows = 1,
+                                        .metadata = std::move(metadata)};
+            };
+            table.write(0, 0, {row(0, R"({"key":1})")});
+            table.write(1, metadata_first, {row(1, metadata_first == 0 ? "" : "{}")});
+        }
+        H5Fclose(file);
+    };
+
+    beside(0);
+    const auto back = read();
+    ASSERT_EQ(back.size(), 2U);
+    EXPECT_EQ(back[0].metadata().integer("key"), 1);
+    EXPECT_EQ(back[1].metadata().encoded().size(), 0U);
+    EXPECT_EQ(back[1].user_id(), 1U);
+
+    for (const std::uint64_t first : {std::uint64_t{10}, ~std::uint64_t{0}}) {
+        beside(9);
+        const hid_t file = H5Fopen(path().c_str(), H5F_ACC_RDWR, H5P_DEFAULT);
+        const hid_t table = H5Dopen2(file, "data_payloads", H5P_DEFAULT);
+        const hid_t type = H5Tcreate(H5T_COMPOUND, sizeof first);
+        H5Tinsert(type, "metadata_first", 0, H5T_NATIVE_UINT64);
+        const std::vector<std::uint64_t> places{0, first};
+        ASSERT_GE(H5Dwrite(table, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, places.data()), 0);
+        H5Tclose(type);
+        H5Dclose(table);
+        H5Fclose(file);
+        EXPECT_THAT(read_error().what(), HasSubstr("names metadata that are not there")) << first;
     }
 }
 
