@@ -166,18 +166,24 @@ class Failures(Shared):
 
         self.assertIn('use layout "append"', said)
 
-    def test_killed_run_leaves_what_was_settled(self):
-        spec = line_of(vectors(count=3000, elements=1024, interval="1ms"), writer(2, flush="20ms"))
-        run = self.start(spec, launcher=mpiexec(4))
+    def test_run_killed_between_rounds_leaves_what_was_settled(self):
+        spec = {"stages": [vectors(), vectors(count=2, interval="30s") | {"name": "pausing"}, writer(2)],
+                "channels": [channel("source", "writer"), channel("pausing", "writer")]}
+        run = self.start(spec, launcher=mpiexec(5))
+
+        def settled():
+            folder = self.only_folder()
+            return sum(folder.channel(f"{name}-writer", "status.json")["settled"] for name in ("source", "pausing"))
         wait_until(lambda: list(self.runs_dir.glob("*/status.json")), "the run is under way")
-        wait_until(lambda: self.only_folder().channel("source-writer", "status.json")["settled"] > 200, "some are settled")
-        next(each for each in run.processes() if each.environment.get("OMPI_COMM_WORLD_RANK") == "3").kill()
+        wait_until(lambda: settled() == 301, "all are settled that came")
+        next(each for each in run.processes() if each.environment.get("OMPI_COMM_WORLD_RANK") == "4").kill()
 
         self.assertNotEqual(run.wait(), 0)
-        folder = self.only_folder()
-        settled = folder.channel("source-writer", "status.json")["settled"]
-        with self.opened(folder) as file:
-            self.assertGreaterEqual(len(file["data_payloads"]), settled)
+        with self.opened(self.only_folder()) as file:
+            table = file["data_payloads"][:]
+            self.assertEqual(sorted((row["instance"], row["sequence"]) for row in table),
+                             [(1, i) for i in range(300)] + [(2, 0)])
+            self.assertEqual(file["data"].shape, (301, 1024))
             self.assertEqual(file.attrs["complete"], 0)
 
 
