@@ -35,6 +35,7 @@ struct PlannedChannel {
     std::uint32_t capacity;
     std::uint64_t capacity_bytes;
     Overflow overflow;
+    Dispatch dispatch;
     TransportKind transport;
 };
 

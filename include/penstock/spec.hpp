@@ -15,11 +15,15 @@ namespace penstock {
 enum class Device : std::uint8_t { cpu, gpu };
 enum class Route : std::uint8_t { balance, round_robin, hash, broadcast };
 enum class Overflow : std::uint8_t { block, drop_oldest, drop_newest, latest, error };
+/// Who hands out the right to send: each consumer to its producers in equal parts, or the coordinator to whoever has
+/// something to send.
+enum class Dispatch : std::uint8_t { direct, leased };
 enum class TransportKind : std::uint8_t { automatic, shm, mpi };
 
 [[nodiscard]] std::string_view name_of(Device) noexcept;
 [[nodiscard]] std::string_view name_of(Route) noexcept;
 [[nodiscard]] std::string_view name_of(Overflow) noexcept;
+[[nodiscard]] std::string_view name_of(Dispatch) noexcept;
 [[nodiscard]] std::string_view name_of(TransportKind) noexcept;
 /// "auto" is `automatic`.
 /// @throws Error{invalid_input} listing the legal names, Error{unsupported} for one that a later version will have.
@@ -47,6 +51,7 @@ struct ChannelSpec {
     std::uint32_t capacity = 64;                  ///< Payloads a consumer instance's queue may hold.
     std::uint64_t capacity_bytes = 64ULL << 20U;  ///< Bytes it may hold; a single larger payload is let through alone.
     Overflow overflow = Overflow::block;
+    Dispatch dispatch = Dispatch::direct;
     TransportKind transport = TransportKind::automatic;
     std::string where = {};
 };

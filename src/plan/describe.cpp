@@ -34,11 +34,11 @@ std::string rank_table(const Plan& plan) {
 }
 
 std::string channel_table(const Plan& plan) {
-    Table table{{"channel", "from", "to", "route", "capacity", "overflow", "transport"}};
+    Table table{{"channel", "from", "to", "route", "capacity", "overflow", "dispatch", "transport"}};
     for (const auto& channel : plan.channels) {
         table.add({channel.name, plan.stages[channel.from].name, plan.stages[channel.to].name, route_text(channel),
                    std::to_string(channel.capacity) + " payloads, " + format_bytes(channel.capacity_bytes),
-                   std::string{name_of(channel.overflow)},
+                   std::string{name_of(channel.overflow)}, std::string{name_of(channel.dispatch)},
                    std::string{name_of(channel.transport)}.append(": ").append(transport_reason(channel.transport))});
     }
     return table.text();

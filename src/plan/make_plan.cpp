@@ -142,6 +142,7 @@ private:
                                   .capacity = channel.capacity,
                                   .capacity_bytes = channel.capacity_bytes,
                                   .overflow = channel.overflow,
+                                  .dispatch = channel.dispatch,
                                   .transport = channel.transport});
     }
 
@@ -159,6 +160,13 @@ private:
         }
         if (channel.route != Route::hash && !channel.key.empty()) {
             add("key", "is used by the route \"hash\" only; write \"route\": \"hash\" or remove the key");
+        }
+        const bool needs_own_credits = channel.overflow == Overflow::drop_newest || channel.overflow == Overflow::error;
+        if (channel.dispatch == Dispatch::leased && needs_own_credits) {
+            add("dispatch",
+                "\"leased\" cannot tell a full channel from a lease that is still to come, which overflow " +
+                    in_quotes(name_of(channel.overflow)) +
+                    " needs; write \"dispatch\": \"direct\" or another overflow");
         }
         if (channel.key.size() > max_key_bytes) add("key", "must have at most 255 bytes");
         if (channel.capacity < 1 || channel.capacity > max_capacity) {

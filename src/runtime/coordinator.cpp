@@ -23,10 +23,19 @@ Coordinator::Coordinator(Setup setup) : setup_{std::move(setup)} {
         run_.instances.push_back(InstanceView{.rank = rank});
         run_.instances.back().status.channels.resize(member.channels);
     }
+    for (std::uint16_t channel = 0; channel < plan.channels.size(); ++channel) {
+        const ChannelShape shape = shape_of(plan, channel);
+        if (!shape.asks_coordinator()) continue;
+        leases_.push_back(std::make_unique<ChannelLeases>(shape, setup_.reactor));
+    }
     setup_.reactor.set_control(this);
+    setup_.reactor.set_housekeeping([this] {
+        for (auto& leases : leases_) leases->serve();
+    });
 }
 
 Coordinator::~Coordinator() {
+    setup_.reactor.set_housekeeping({});
     setup_.reactor.set_control(nullptr);
 }
 
@@ -77,7 +86,7 @@ void Coordinator::watch_until_done() {
                                                                                std::chrono::milliseconds{500})
                                         : std::chrono::nanoseconds{std::chrono::milliseconds{500}};
     while (done_ < members_.size() && run_.state != RunState::failed) {
-        setup_.reactor.wait(Activity::waiting_for_input, 0, look);
+        setup_.reactor.wait(Activity::waiting_for_input, 0, recall_leases() ? ChannelLeases::patience : look);
         check_processes();
         check_signals();
         if (SteadyClock::now() - refreshed_ < look) continue;
@@ -87,7 +96,21 @@ void Coordinator::watch_until_done() {
     }
 }
 
+/// @return whether a producer waits for one.
+bool Coordinator::recall_leases() {
+    bool somebody_waits = false;
+    for (auto& leases : leases_) {
+        if (!leases->somebody_waits()) continue;
+        somebody_waits = true;
+        leases->recall(SteadyClock::now());
+    }
+    return somebody_waits;
+}
+
 void Coordinator::check_processes() {
+    // Not at every turn of a loop that is busy with leases: it asks the kernel about each process.
+    if (ticks() - checked_ < short_while) return;
+    checked_ = ticks();
     for (const Supervisor::Lost& lost : setup_.supervisor.lost()) {
         setup_.reactor.poll();  // it may have said why
         members_[lost.rank - 1].transport->forget(lost.rank);

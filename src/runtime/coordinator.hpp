@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -8,6 +9,7 @@
 #include <penstock/plan.hpp>
 #include <penstock/runtime.hpp>
 
+#include "runtime/channel_leases.hpp"
 #include "runtime/control.hpp"
 #include "runtime/reactor.hpp"
 #include "runtime/snapshot.hpp"
@@ -54,6 +56,7 @@ private:
     void on_ready(Rank from, std::uint64_t offset);
     void wait_for_all_ready();
     void watch_until_done();
+    [[nodiscard]] bool recall_leases();
     void check_processes();
     void check_signals();
     void check_stall();
@@ -67,9 +70,11 @@ private:
     Setup setup_;
     SteadyClock::time_point start_ = SteadyClock::now();
     RunSnapshot run_;
-    std::vector<Member> members_;  // by rank - 1
+    std::vector<Member> members_;                         // by rank - 1
+    std::vector<std::unique_ptr<ChannelLeases>> leases_;  // of the channels that need some
     std::size_t ready_ = 0;
     std::size_t done_ = 0;
+    std::uint64_t checked_ = 0;  // the processes, in ticks
     int stop_signal_ = 0;
     std::uint64_t moved_ = 0;
     std::uint64_t laps_ = 0;

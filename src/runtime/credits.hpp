@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <utility>
 
 namespace penstock {
 
@@ -26,6 +27,8 @@ public:
         payloads_ += payloads;
         bytes_ = std::min(bytes_ + bytes, all_bytes_);
     }
+    /// Takes all that are left. @return how many payloads.
+    [[nodiscard]] std::uint64_t surrender() noexcept { return std::exchange(payloads_, 0); }
     [[nodiscard]] std::uint64_t payloads() const noexcept { return payloads_; }
 
 private:

@@ -20,13 +20,18 @@ InChannel::InChannel(ChannelShape shape, Reactor& reactor, Drafts& drafts, Arena
       bodies_{bodies},
       ready_{ready},
       status_{status},
-      batch_{std::max<std::uint64_t>(shape_.initial_credits().payloads() / 4, 1)} {
+      batch_{std::max<std::uint64_t>((shape_.dispatch == Dispatch::leased ? shape_.capacity / shape_.senders
+                                                                          : shape_.initial_credits().payloads()) /
+                                         4,
+                                     1)},
+      window_{shape_.most_under_way()} {
     edges_.resize(shape_.senders);
     for (std::uint32_t i = 0; i < shape_.senders; ++i) {
         edges_[i].peer = shape_.first_sender + i;
         edges_[i].credits = shape_.initial_credits().payloads();
         edges_[i].transport = &reactor_.connect(edges_[i].peer, shape_.transport);
     }
+    if (shape_.asks_coordinator()) to_coordinator_ = &reactor_.connect(0, "auto");
     reactor_.set_input(shape_.number, this);
 }
 
@@ -41,6 +46,7 @@ void InChannel::on_frame(Rank from, FrameKind kind, std::span<const std::byte> f
         reactor_.protocol_error(from, "a payload for channel '" + shape_.name + "', which it does not feed");
     }
     if (kind == FrameKind::ticket) return on_ticket(index, frame);
+    if (kind != FrameKind::end) reactor_.protocol_error(from, "a message that is not for a consumer");
 
     Edge& edge = edges_[index];
     const auto end = read_frame<End>(frame);
@@ -73,11 +79,12 @@ void InChannel::on_ticket(std::uint32_t index, std::span<const std::byte> frame)
         bodies_.put_back(body);
         reactor_.protocol_error(edge.peer, "a blob of a rank that does not exist");
     }
-    if (edge.credits == 0) {
+    std::uint64_t& credits = to_coordinator_ != nullptr ? expected_ : edge.credits;
+    if (credits == 0) {
         bodies_.put_back(body);
         reactor_.protocol_error(edge.peer, "a payload without a credit");
     }
-    --edge.credits;
+    --credits;
     ++edge.received;
     body->home = this;
     body->received = true;
@@ -178,20 +185,50 @@ void InChannel::settle(PayloadBody* body) noexcept {
 
 void InChannel::return_credit(std::uint32_t index, std::uint64_t bytes) {
     Edge& edge = edges_[index];
-    ++edge.pending.credit_payloads;
     edge.pending.credit_bytes += bytes;
+    if (shape_.dispatch == Dispatch::leased) {
+        --under_way_;
+        window_.served(ticks() - taken_at_);
+        grant();
+        if (++edge.unsaid < batch_) return;
+        return flush(edge);
+    }
+    ++edge.pending.credit_payloads;
     if (edge.pending.credit_payloads >= batch_) flush(edge);
+}
+
+/// Lets more be sent, when a quarter of the window is free: the rest is granted still, so nothing waits for it.
+void InChannel::grant() {
+    const std::uint64_t size = window_.size();
+    if (under_way_ >= size) return;
+    const std::uint64_t more = size - under_way_;
+    if (4 * more < size) return;
+    under_way_ += more;
+    if (to_coordinator_ == nullptr) {
+        edges_[0].pending.credit_payloads += static_cast<std::uint32_t>(more);
+        return flush(edges_[0]);
+    }
+    expected_ += more;
+    reactor_.send(*to_coordinator_, 0,
+                  LeaseFrame{.head = {0, shape_.number, FrameKind::grant, 0},
+                             .receiver = 0,
+                             .payloads = static_cast<std::uint32_t>(more)});
 }
 
 void InChannel::flush_returns() {
     returned_.drain([this](PayloadBody* body) { settle(body); });
+    if (shape_.dispatch == Dispatch::leased && !ended()) grant();
     for (Edge& edge : edges_) flush(edge);
 }
 
 void InChannel::flush(Edge& edge) {
-    while (edge.pending.settled_count != 0 || edge.pending.credit_payloads != 0) {
+    const auto something = [](const Returns& returns) {
+        return returns.settled_count != 0 || returns.credit_payloads != 0 || returns.credit_bytes != 0;
+    };
+    while (something(edge.pending)) {
         // Sending may wait and poll, and that may gather more: take what is there first.
         const Returns returns = std::exchange(edge.pending, Returns{});
+        edge.unsaid = 0;
         while (!edge.out_of_order.empty()) {
             const std::uint64_t sequence = edge.out_of_order.front();
             if (edge.pending.settled_count == 0) {

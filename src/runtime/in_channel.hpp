@@ -6,6 +6,7 @@
 
 #include "base/fifo.hpp"
 #include "runtime/drafts.hpp"
+#include "runtime/grant_window.hpp"
 #include "runtime/out_channel.hpp"
 #include "runtime/reactor.hpp"
 #include "runtime/return_stack.hpp"
@@ -26,8 +27,11 @@ public:
     InChannel& operator=(const InChannel&) = delete;
 
     /// The operator takes a payload off the ready queue.
-    void taken() noexcept { add(status_.queued, ~std::uint64_t{0}); }  // one less
-    /// The operator has returned from its call: the sender may send one more.
+    void taken() noexcept {
+        add(status_.queued, ~std::uint64_t{0});  // one less
+        if (shape_.dispatch == Dispatch::leased) taken_at_ = ticks();
+    }
+    /// The operator has returned from its call: one more may be sent.
     void return_credit(std::uint32_t edge, std::uint64_t bytes);
     /// Sends the credits and settlements gathered so far.
     void flush_returns();
@@ -51,12 +55,14 @@ private:
         std::uint64_t settled = 0;
         std::optional<std::uint64_t> count;    ///< What END said.
         Returns pending{};                     ///< Gathered, not sent yet: one run of settlements.
+        std::uint64_t unsaid = 0;              ///< Of a leased channel: payloads returned since the last frame.
         Fifo<std::uint64_t> out_of_order{16};  ///< Settled, but not next to that run.
     };
 
     void on_ticket(std::uint32_t index, std::span<const std::byte> frame);
     void settle(PayloadBody* body) noexcept;
     void flush(Edge& edge);
+    void grant();
     void start_fetch(PayloadBody& body);
     void prefetch();
 
@@ -71,6 +77,12 @@ private:
     Fifo<PayloadBody*> to_fetch_{16};  ///< Queued payloads whose blobs are not here; one reference each.
     std::size_t fetches_ = 0;
     std::uint64_t batch_;  ///< Credits worth a frame of their own.
+    // Of a leased channel:
+    Transport* to_coordinator_ = nullptr;  ///< Who hands out what is granted; null where the only sender is told.
+    GrantWindow window_;
+    std::uint64_t under_way_ = 0;  ///< Granted, and not given back since.
+    std::uint64_t expected_ = 0;   ///< Of those, not arrived.
+    std::uint64_t taken_at_ = 0;   ///< In ticks.
     ReturnStack returned_;
 };
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/clock.hpp"
+#include "base/format.hpp"
 #include "runtime/paths.hpp"
 #include "runtime/signals.hpp"
 
@@ -12,6 +13,7 @@ namespace {
 
 /// Exit code of a failure that no Errc describes: the operator threw something of its own.
 constexpr int operator_failed = 1;
+constexpr auto coordinator_answers_within = std::chrono::seconds{3};
 constexpr auto status_period = std::chrono::milliseconds{500};
 
 }  // namespace
@@ -35,8 +37,9 @@ Instance::Instance(const Setup& setup)
         input_of_channel_[channel] = inputs_.back().get();
     }
     for (const std::uint16_t channel : planned_.outputs) {
-        outputs_.push_back(
-            std::make_unique<OutChannel>(shape_of(setup.plan, channel), reactor_, status_.channel(slot++)));
+        const ChannelShape shape = shape_of(setup.plan, channel);
+        asks_coordinator_ = asks_coordinator_ || shape.asks_coordinator();
+        outputs_.push_back(std::make_unique<OutChannel>(shape, reactor_, status_.channel(slot++)));
     }
     reactor_.set_fetched([this](std::uint64_t token) {
         auto& body = *reinterpret_cast<PayloadBody*>(static_cast<std::uintptr_t>(token));
@@ -265,11 +268,25 @@ void Instance::keep_house() {
     drafts_.collect();
     for (auto& output : outputs_) output->pump();
     check_signals();
+    if (asks_coordinator_) check_leases();
     if (to_coordinator_->capabilities().maps || !go_) return;
     const auto now = SteadyClock::now();
     if (now - last_status_ < status_period) return;
     last_status_ = now;
     tell(ControlCode::status, 0, status_bytes());
+}
+
+void Instance::check_leases() {
+    const auto now = SteadyClock::now();
+    for (const auto& output : outputs_) {
+        const bool silent = output->coordinator_is_silent(now, coordinator_answers_within);
+        if (silent && !has_complained_) {
+            setup_.log.warn("The coordinator has not answered for " + format_duration(coordinator_answers_within) +
+                            "; channel '" + output->name() + "' has used up its leases and waits.");
+        }
+        has_complained_ = silent;
+        if (silent) return;
+    }
 }
 
 void Instance::check_signals() {

@@ -86,6 +86,7 @@ private:
     void report(int exit_code, const std::string& text);
     void breathe();
     void keep_house();
+    void check_leases();
     void check_signals();
     void tell(ControlCode code, std::uint64_t number = 0, std::string_view text = {});
     [[nodiscard]] std::string_view status_bytes() const noexcept;
@@ -114,6 +115,8 @@ private:
     bool bye_ = false;
     int exit_code_ = 0;
     int signals_told_ = 0;
+    bool asks_coordinator_ = false;  // for leases
+    bool has_complained_ = false;    // that the coordinator is silent
     std::uint64_t last_breath_ = 0;
     SteadyClock::time_point last_status_{};
     std::chrono::nanoseconds tick_period_{0};  // 0: nobody asked

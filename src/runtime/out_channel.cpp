@@ -42,6 +42,7 @@ ChannelShape shape_of(const Plan& plan, std::uint16_t channel) {
             .route = planned.route,
             .key = planned.key,
             .overflow = planned.overflow,
+            .dispatch = planned.dispatch,
             .transport = std::string{name_of(planned.transport)},
             .first_sender = from.first_rank,
             .senders = static_cast<std::uint32_t>(from.instances),
@@ -53,16 +54,23 @@ ChannelShape shape_of(const Plan& plan, std::uint16_t channel) {
 
 Credits ChannelShape::initial_credits() const noexcept {
     const std::uint64_t bytes = std::max<std::uint64_t>(capacity_bytes / senders, 1);
+    if (dispatch == Dispatch::leased) return {0, bytes};
     const std::uint64_t share = std::max<std::uint64_t>(capacity / senders, 1);
     if (overflow == Overflow::latest) return {1, bytes};
     if (overflow == Overflow::drop_oldest) return {std::max<std::uint64_t>(share / 2, 1), bytes};
     return {share, bytes};
 }
 
+std::uint64_t ChannelShape::most_under_way() const noexcept {
+    if (overflow == Overflow::latest) return 1;
+    if (overflow == Overflow::drop_oldest) return std::max<std::uint64_t>(capacity / 2, 1);
+    return capacity;
+}
+
 OutChannel::OutChannel(ChannelShape shape, Reactor& reactor, ChannelStatus& status)
     : shape_{std::move(shape)}, reactor_{reactor}, status_{status} {
     const Credits credits = shape_.initial_credits();
-    credits_at_start_ = credits.payloads();
+    most_credits_ = shape_.dispatch == Dispatch::leased ? shape_.most_under_way() : credits.payloads();
     edges_.resize(shape_.receivers);
     for (std::uint32_t i = 0; i < shape_.receivers; ++i) {
         Edge& edge = edges_[i];
@@ -79,10 +87,12 @@ OutChannel::OutChannel(ChannelShape shape, Reactor& reactor, ChannelStatus& stat
     if (shape_.overflow == Overflow::latest) hold_limit_ = 1;
     if (shape_.overflow == Overflow::drop_oldest) {
         const std::uint64_t share = shape_.capacity / shape_.senders;
-        hold_limit_ = share > credits.payloads() ? share - credits.payloads() : 1;
+        const std::uint64_t under_way = shape_.dispatch == Dispatch::leased ? share / 2 : credits.payloads();
+        hold_limit_ = share > under_way ? share - under_way : 1;
     }
+    if (shape_.asks_coordinator()) to_coordinator_ = &reactor_.connect(0, "auto");
     reactor_.set_output(shape_.number, this);
-    penstock::publish(status_.credits, credits_at_start_ * edges_.size());
+    penstock::publish(status_.credits, credits.payloads() * edges_.size());
 }
 
 OutChannel::~OutChannel() {
@@ -159,7 +169,7 @@ OutChannel::Edge* OutChannel::pick(Lane& lane, std::uint64_t bytes) noexcept {
 void OutChannel::offer(Lane& lane, PayloadBody* body) {
     add(status_.published, 1);
     if (lane.held_back.empty()) {
-        if (Edge* edge = pick(lane, body->size_bytes)) return send(*edge, body);
+        if (Edge* edge = pick(lane, body->size_bytes)) return send(lane, *edge, body);
     }
     overflow(lane, body);
 }
@@ -170,13 +180,14 @@ void OutChannel::overflow(Lane& lane, PayloadBody* body) {
             Edge* edge = nullptr;
             try {
                 while ((edge = pick(lane, body->size_bytes)) == nullptr) {
+                    want(lane);
                     reactor_.wait(Activity::waiting_for_credit, shape_.number);
                 }
             } catch (...) {
                 drop(body);
                 throw;
             }
-            return send(*edge, body);
+            return send(lane, *edge, body);
         }
         case Overflow::drop_newest: return drop(body);
         case Overflow::error:
@@ -189,16 +200,21 @@ void OutChannel::overflow(Lane& lane, PayloadBody* body) {
     }
     if (lane.held_back.size() >= hold_limit_) drop(lane.held_back.pop());
     lane.held_back.push(body);
+    want(lane);
 }
 
 void OutChannel::pump() {
     for (Lane& lane : lanes_) {
         while (!lane.held_back.empty()) {
             Edge* edge = pick(lane, lane.held_back.front()->size_bytes);
-            if (edge == nullptr) break;
-            send(*edge, lane.held_back.pop());
+            if (edge == nullptr) {
+                want(lane);
+                break;
+            }
+            send(lane, *edge, lane.held_back.pop());
         }
     }
+    if (recalled_ || (ended_ && to_coordinator_ != nullptr)) give_back();
 }
 
 void OutChannel::end() {
@@ -213,6 +229,7 @@ void OutChannel::end() {
         reactor_.send(*edge.transport, edge.peer,
                       End{.head = {0, shape_.number, FrameKind::end, 0}, .count = edge.sent});
     }
+    if (to_coordinator_ != nullptr) give_back();
 }
 
 bool OutChannel::finished() const noexcept {
@@ -220,8 +237,9 @@ bool OutChannel::finished() const noexcept {
                        [](const Edge& edge) { return edge.acknowledged && edge.oldest == edge.sent; });
 }
 
-void OutChannel::send(Edge& edge, PayloadBody* body) {
+void OutChannel::send(Lane& lane, Edge& edge, PayloadBody* body) {
     edge.credits.take(body->size_bytes);
+    if (to_coordinator_ != nullptr && --lane.leases < lane.batch / 2) ask(lane);
     const bool inline_blob = body->size_bytes <= edge.inline_bytes && body->data != nullptr;
     std::span<std::byte> room;
     try {
@@ -244,12 +262,71 @@ void OutChannel::send(Edge& edge, PayloadBody* body) {
     edge.in_flight.push(body);
 }
 
+/// Without waiting for the answer.
+void OutChannel::ask(Lane& lane) {
+    if (lane.asked) return;
+    lane.asked = true;
+    if (std::exchange(lane.ran_dry, false)) lane.batch = std::min(2 * lane.batch, shape_.capacity);
+    lane.heard_at = SteadyClock::now();
+    reactor_.send(*to_coordinator_, 0,
+                  LeaseFrame{.head = {0, shape_.number, FrameKind::ask, 0},
+                             .receiver = static_cast<std::uint32_t>(lane.first_edge),
+                             .payloads = lane.batch});
+}
+
+/// There is something to send and no credit for it.
+void OutChannel::want(Lane& lane) {
+    if (to_coordinator_ == nullptr || lane.leases != 0) return;
+    lane.ran_dry = true;
+    ask(lane);
+}
+
+void OutChannel::give_back() {
+    recalled_ = false;
+    for (Lane& lane : lanes_) lane.batch = std::max(lane.batch / 2, 1U);
+    for (std::size_t i = 0; i < edges_.size(); ++i) {
+        const std::uint64_t unused = edges_[i].credits.surrender();
+        if (unused == 0) continue;
+        lane_of(i).leases -= unused;
+        add(status_.credits, ~unused + 1);
+        reactor_.send(*to_coordinator_, 0,
+                      LeaseFrame{.head = {0, shape_.number, FrameKind::give_back, 0},
+                                 .receiver = static_cast<std::uint32_t>(i),
+                                 .payloads = static_cast<std::uint32_t>(unused)});
+    }
+}
+
+/// Only takes note: a receiver of frames does not send.
+void OutChannel::on_lease(Rank from, FrameKind kind, std::span<const std::byte> frame) {
+    const auto lease = read_frame<LeaseFrame>(frame);
+    if (!lease || from != 0 || to_coordinator_ == nullptr || lease->receiver >= edges_.size() ||
+        edges_[lease->receiver].credits.payloads() + lease->payloads > most_credits_) {
+        reactor_.protocol_error(from, "a broken lease for channel '" + shape_.name + "'");
+    }
+    if (kind == FrameKind::recall) {
+        recalled_ = true;
+        return;
+    }
+    Lane& lane = lane_of(lease->receiver);
+    lane.heard_at = SteadyClock::now();
+    if ((lease->head.flags & LeaseFrame::last) != 0) lane.asked = false;
+    lane.leases += lease->payloads;
+    edges_[lease->receiver].credits.give(lease->payloads, 0);
+    add(status_.credits, lease->payloads);
+}
+
+bool OutChannel::coordinator_is_silent(SteadyClock::time_point now, SteadyClock::duration limit) const noexcept {
+    return std::any_of(lanes_.begin(), lanes_.end(),
+                       [&](const Lane& lane) { return lane.asked && lane.leases == 0 && now - lane.heard_at > limit; });
+}
+
 void OutChannel::drop(PayloadBody* body) noexcept {
     add(status_.dropped, 1);
     drop_reference(body);
 }
 
 void OutChannel::on_frame(Rank from, FrameKind kind, std::span<const std::byte> frame) {
+    if (kind == FrameKind::lease || kind == FrameKind::recall) return on_lease(from, kind, frame);
     const std::uint32_t index = from - shape_.first_receiver;
     if (from < shape_.first_receiver || index >= edges_.size()) {
         reactor_.protocol_error(from, "returns for channel '" + shape_.name + "', which it does not receive");
@@ -273,7 +350,7 @@ void OutChannel::on_returns(Edge& edge, const Returns& returns) {
     if (returns.settled_count != 0 && (first < edge.oldest || last < first || last > edge.sent)) {
         reactor_.protocol_error(edge.peer, "a settlement of payloads that it does not have");
     }
-    if (edge.credits.payloads() + returns.credit_payloads > credits_at_start_) {
+    if (edge.credits.payloads() + returns.credit_payloads > most_credits_) {
         reactor_.protocol_error(edge.peer, "more credits than it was sent payloads");
     }
     edge.credits.give(returns.credit_payloads, returns.credit_bytes);

@@ -6,6 +6,7 @@
 
 #include <penstock/plan.hpp>
 
+#include "base/clock.hpp"
 #include "base/fifo.hpp"
 #include "runtime/credits.hpp"
 #include "runtime/reactor.hpp"
@@ -19,6 +20,7 @@ struct ChannelShape {
     Route route = Route::balance;
     std::string key = {};
     Overflow overflow = Overflow::block;
+    Dispatch dispatch = Dispatch::direct;
     std::string transport = "auto";
     Rank first_sender;
     std::uint32_t senders;
@@ -29,6 +31,11 @@ struct ChannelShape {
 
     /// Credits that one sender has at one receiver when the run starts.
     [[nodiscard]] Credits initial_credits() const noexcept;
+    /// Payloads that may be on their way to one receiver, from all senders.
+    [[nodiscard]] std::uint64_t most_under_way() const noexcept;
+    /// Several producers compete, so that the coordinator hands out what the consumers grant. Where there is only one
+    /// the consumers grant to it.
+    [[nodiscard]] bool asks_coordinator() const noexcept { return dispatch == Dispatch::leased && senders > 1; }
 };
 [[nodiscard]] ChannelShape shape_of(const Plan& plan, std::uint16_t channel);
 
@@ -47,12 +54,14 @@ public:
     /// Hands on a payload; takes over one reference. What happens when the receivers are full is the channel's policy.
     /// @throws Error{exhausted} under `overflow: error`, Error{invalid_input} if the routing key is missing.
     void publish(PayloadBody* body);
-    /// Sends what was held back, as far as credits allow.
+    /// Sends what was held back, as far as credits allow, and gives back leases that were recalled.
     void pump();
     /// Sends everything held back, waiting for credit, and then END to every receiver.
     void end();
     /// Everything sent is settled and every receiver has acknowledged END.
     [[nodiscard]] bool finished() const noexcept;
+    /// It has nothing to send with, and the coordinator has not said for so long that it has heard of it.
+    [[nodiscard]] bool coordinator_is_silent(SteadyClock::time_point now, SteadyClock::duration limit) const noexcept;
     /// For the stall report: credits and payloads under way, by receiver.
     [[nodiscard]] std::string describe() const;
 
@@ -75,25 +84,38 @@ private:
         std::size_t edges;
         std::size_t next = 0;
         Fifo<PayloadBody*> held_back{16};
+        // Of a leased channel:
+        std::uint64_t leases = 0;  ///< Credits of its edges.
+        std::uint32_t batch = 1;   ///< To ask for: doubled when it runs dry, halved when it does not use them.
+        bool ran_dry = false;      ///< Since it asked last.
+        bool asked = false;
+        SteadyClock::time_point heard_at{};  ///< Or asked.
     };
 
     [[nodiscard]] std::size_t hash_lane(const PayloadBody& body) const;
     [[nodiscard]] Edge* pick(Lane& lane, std::uint64_t bytes) noexcept;
     void offer(Lane& lane, PayloadBody* body);
     void overflow(Lane& lane, PayloadBody* body);
-    void send(Edge& edge, PayloadBody* body);
+    void send(Lane& lane, Edge& edge, PayloadBody* body);
+    void ask(Lane& lane);
+    void want(Lane& lane);
+    void give_back();
+    [[nodiscard]] Lane& lane_of(std::size_t edge) noexcept { return lanes_.size() == 1 ? lanes_[0] : lanes_[edge]; }
+    void on_lease(Rank from, FrameKind kind, std::span<const std::byte> frame);
     void drop(PayloadBody* body) noexcept;
     void on_returns(Edge& edge, const Returns& returns);
 
     ChannelShape shape_;
     Reactor& reactor_;
     ChannelStatus& status_;
+    Transport* to_coordinator_ = nullptr;  // where it asks for leases
+    bool recalled_ = false;
     bool ended_ = false;
     std::vector<Edge> edges_;
     std::vector<Lane> lanes_;
     std::size_t next_lane_ = 0;
     std::size_t hold_limit_ = 0;
-    std::uint64_t credits_at_start_ = 0;
+    std::uint64_t most_credits_ = 0;  // on one edge
     std::uint64_t next_sequence_ = 0;
 };
 

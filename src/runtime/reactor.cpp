@@ -142,8 +142,13 @@ void Reactor::on_frame(Rank from, std::span<const std::byte> frame) {
     FrameReceiver* receiver = nullptr;
     switch (head->kind) {
         case FrameKind::ticket:
+        case FrameKind::grant:
+        case FrameKind::ask:
+        case FrameKind::give_back:
         case FrameKind::end: receiver = receiver_of(inputs_, head->channel); break;
         case FrameKind::returns:
+        case FrameKind::lease:
+        case FrameKind::recall:
         case FrameKind::end_ack: receiver = receiver_of(outputs_, head->channel); break;
         case FrameKind::control: receiver = control_; break;
     }

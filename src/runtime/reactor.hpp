@@ -47,7 +47,8 @@ public:
     Transport& connect(Rank peer, std::string_view wanted);
     [[nodiscard]] const TransportSet& transports() const noexcept { return transports_; }
 
-    /// Frames of `channel` go to its receiving end (tickets, ends) and its sending end (returns, acknowledgements).
+    /// Frames of `channel` go to its receiving end (tickets, ends) and its sending end (returns, acknowledgements,
+    /// leases); at the coordinator those about leases go to the former.
     void set_input(std::uint16_t channel, FrameReceiver* receiver);
     void set_output(std::uint16_t channel, FrameReceiver* receiver);
     void set_control(FrameReceiver* receiver) { control_ = receiver; }

@@ -205,7 +205,7 @@ private:
         if (const auto route = fields.word("route", vocabulary::route)) channel.route = *route;
         if (const auto policy = fields.word("overflow", vocabulary::overflow)) channel.overflow = *policy;
         if (const auto kind = fields.word("transport", vocabulary::transport)) channel.transport = *kind;
-        static_cast<void>(fields.word("dispatch", vocabulary::dispatch));
+        if (const auto dispatch = fields.word("dispatch", vocabulary::dispatch)) channel.dispatch = *dispatch;
         static_cast<void>(fields.word("by", vocabulary::by));
         fields.refuse_unavailable("filter");
         read_compression(fields);

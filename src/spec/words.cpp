@@ -20,6 +20,10 @@ std::string_view name_of(Overflow overflow) noexcept {
     return vocabulary::overflow.name_of(overflow);
 }
 
+std::string_view name_of(Dispatch dispatch) noexcept {
+    return vocabulary::dispatch.name_of(dispatch);
+}
+
 std::string_view name_of(TransportKind transport) noexcept {
     return vocabulary::transport.name_of(transport);
 }

@@ -48,7 +48,6 @@ template <class Value>
     return names;
 }
 
-enum class Dispatch : std::uint8_t { direct };
 enum class PassBy : std::uint8_t { reference };
 
 namespace vocabulary {
@@ -64,13 +63,14 @@ inline constexpr std::array overflow_words{
 inline constexpr std::array transport_words{Word<TransportKind>{"auto", TransportKind::automatic},
                                             Word<TransportKind>{"shm", TransportKind::shm},
                                             Word<TransportKind>{"mpi", TransportKind::mpi}};
-inline constexpr std::array dispatch_words{Word<Dispatch>{"direct", Dispatch::direct}};
+inline constexpr std::array dispatch_words{Word<Dispatch>{"direct", Dispatch::direct},
+                                           Word<Dispatch>{"leased", Dispatch::leased}};
 inline constexpr std::array by_words{Word<PassBy>{"reference", PassBy::reference}};
 
 inline constexpr std::array<std::string_view, 1> later_devices{"gpu"};
 inline constexpr std::array<std::string_view, 1> later_overflows{"spill"};
 inline constexpr std::array<std::string_view, 2> later_transports{"ucx", "ofi"};
-inline constexpr std::array<std::string_view, 2> later_dispatches{"leased", "central"};
+inline constexpr std::array<std::string_view, 1> later_dispatches{"central"};
 inline constexpr std::array<std::string_view, 1> later_by{"value"};
 
 inline constexpr Vocabulary<Device> device{device_words, later_devices};

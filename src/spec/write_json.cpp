@@ -38,6 +38,7 @@ Json channel_json(const ChannelSpec& channel) {
         json["capacity"] = capacity_json(channel, defaults);
     }
     if (channel.overflow != defaults.overflow) json["overflow"] = name_of(channel.overflow);
+    if (channel.dispatch != defaults.dispatch) json["dispatch"] = name_of(channel.dispatch);
     if (channel.transport != defaults.transport) json["transport"] = name_of(channel.transport);
     return json;
 }

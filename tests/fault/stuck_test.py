@@ -75,6 +75,23 @@ class Stuck(RunTestCase):
         self.assert_stalled(folder, said, r"^  middle\.0 \(rank 2\): inside its operator 'stuck_processor'")
 
 
+class Paused(RunTestCase):
+    def test_coordinator_stops_the_stream_when_the_leases_run_out_and_says_so(self):
+        spec = line_of(stage("source", "pattern", instances=2, count=1500, interval="4ms"), stage("sink", "null"),
+                       dispatch="leased")
+        run = self.start(spec)
+        self.wait_for_state("running")
+        folder = self.only_folder()
+        wait_until(lambda: folder.channel("source-sink", "status.json")["settled"] > 50, "payloads move")
+        run.send(signal.SIGSTOP)
+        wait_until(lambda: any("has not answered" in text for text in folder.messages("source.0")),
+                   "the source says that the coordinator is silent")
+        run.send(signal.SIGCONT)
+
+        self.assert_code(run, 0)
+        self.assertEqual(folder.channel("source-sink")["settled"], 3000)
+
+
 class SlowConsumer(RunTestCase):
     def test_bounds_memory_and_loses_nothing(self):
         """The source could make its payloads a thousand times as fast as they are taken."""

@@ -14,6 +14,7 @@
 
 #include "base/clock.hpp"
 #include "memory/arena.hpp"
+#include "runtime/channel_leases.hpp"
 #include "runtime/drafts.hpp"
 #include "runtime/in_channel.hpp"
 #include "runtime/out_channel.hpp"
@@ -287,17 +288,34 @@ private:
             .capacity_bytes = std::uint64_t{64} << 20U};
 }
 
+/// The same, leased: the coordinator is rank 0, the senders follow it.
+[[nodiscard]] inline ChannelShape leased_shape(std::uint32_t senders, std::uint32_t receivers) {
+    ChannelShape shape = channel_shape(senders, receivers);
+    shape.dispatch = Dispatch::leased;
+    shape.first_sender = 1;
+    shape.first_receiver = 1 + senders;
+    return shape;
+}
+
 /// A world of one channel.
 struct ChannelWorld {
-    explicit ChannelWorld(const ChannelShape& shape, World::Wrap wrap = {})
-        : world{{.ranks = shape.senders + shape.receivers, .wrap = std::move(wrap)}} {
-        for (std::uint32_t i = 0; i < shape.senders; ++i) senders.emplace_back(world[i], shape);
-        for (std::uint32_t i = 0; i < shape.receivers; ++i) receivers.emplace_back(world[shape.senders + i], shape);
+    explicit ChannelWorld(const ChannelShape& channel, World::Wrap wrap = {})
+        : shape{channel}, world{{.ranks = shape.first_receiver + shape.receivers, .wrap = std::move(wrap)}} {
+        if (shape.asks_coordinator()) {
+            leases = std::make_unique<ChannelLeases>(shape, world[0].reactor);
+            world[0].reactor.set_housekeeping([this] { leases->serve(); });
+            world.on_turn(0, [this] { leases->recall(SteadyClock::now()); });
+        }
+        for (std::uint32_t i = 0; i < shape.senders; ++i) senders.emplace_back(world[shape.first_sender + i], shape);
+        for (std::uint32_t i = 0; i < shape.receivers; ++i) {
+            receivers.emplace_back(world[shape.first_receiver + i], shape);
+        }
     }
 
     /// From now on a receiver reads whenever it has its turn.
     void let_read(std::size_t receiver) {
-        world.on_turn(static_cast<Rank>(senders.size() + receiver), [this, receiver] { receivers[receiver].read(); });
+        world.on_turn(shape.first_receiver + static_cast<Rank>(receiver),
+                      [this, receiver] { receivers[receiver].read(); });
     }
     void let_all_read() {
         for (std::size_t i = 0; i < receivers.size(); ++i) let_read(i);
@@ -313,7 +331,9 @@ struct ChannelWorld {
         for (Sender& sender : senders) world.run_until([&] { return sender.out.finished(); });
     }
 
+    ChannelShape shape;
     World world;
+    std::unique_ptr<ChannelLeases> leases;  // of the coordinator, if it has any
     std::deque<Sender> senders;
     std::deque<Receiver> receivers;
 };

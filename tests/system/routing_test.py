@@ -47,6 +47,20 @@ class Routes(RunTestCase):
         self.assertEqual([[line["sequence"] for line in lines] for lines in written], [list(range(300))] * 3)
         self.assertEqual(folder.channel("source-sink")["published"], 900)
 
+    def test_with_leases_deliver_what_they_do_without(self):
+        for route, keys in (("balance", {}), ("round_robin", {}), ("hash", {"key": "key"}), ("broadcast", {})):
+            for capacity in (1, 64):
+                with self.subTest(route=route, capacity=capacity):
+                    folder, written = self.run_recorders(route, sources=3, count=200, dispatch="leased",
+                                                         capacity=capacity, **keys)
+
+                    copies = 3 if route == "broadcast" else 1
+                    self.assertEqual(sorted((line["source_instance"], line["sequence"])
+                                            for lines in written for line in lines),
+                                     sorted((source, number) for source in range(3) for number in range(200)
+                                            for _ in range(copies)))
+                    self.assertEqual(folder.channel("source-sink")["settled"], 600 * copies)
+
     def test_keep_the_order_of_each_sender(self):
         _, written = self.run_recorders("balance", sources=2)
 

@@ -271,6 +271,17 @@ TEST(PlanErrors, RefuseHashWithoutKeyAndKeyWithoutHash) {
                                                HasSubstr("channel \"b-c\": is used by the route")));
 }
 
+TEST(PlanErrors, RefuseLeasesWhereAFullChannelMustBeKnown) {
+    auto spec = line("make", "pass", "eat");
+    spec.channels[0].dispatch = Dispatch::leased;
+    spec.channels[0].overflow = Overflow::error;
+    spec.channels[1].dispatch = Dispatch::leased;
+    spec.channels[1].overflow = Overflow::latest;
+
+    EXPECT_THAT(plan_error(spec).what(), AllOf(HasSubstr("channel \"a-b\": \"leased\" cannot tell a full channel"),
+                                               Not(HasSubstr("channel \"b-c\""))));
+}
+
 TEST(PlanErrors, RefuseBadCounts) {
     auto spec = line("make", "pass", "eat");
     spec.stages[0].instances = -1;

@@ -1,13 +1,13 @@
 #include "transports/shm/ring.hpp"
 
-#include <gtest/gtest.h>
-
 #include <cstdint>
 #include <deque>
 #include <random>
 #include <string>
 #include <thread>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 namespace penstock::shm {
 namespace {

@@ -283,9 +283,9 @@ TEST_P(UnavailableChannel, IsReportedAsUnsupported) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Pipeline, UnavailableChannel,
-                         testing::Values(R"("dispatch": "leased")", R"("dispatch": "central")", R"("by": "value")",
-                                         R"("compression": "lz4")", R"("filter": "id > 3")", R"("overflow": "spill")",
-                                         R"("transport": "ucx")", R"("transport": "ofi")"));
+                         testing::Values(R"("dispatch": "central")", R"("by": "value")", R"("compression": "lz4")",
+                                         R"("filter": "id > 3")", R"("overflow": "spill")", R"("transport": "ucx")",
+                                         R"("transport": "ofi")"));
 
 TEST(PipelineErrors, AreInvalidInputIfAnyIs) {
     EXPECT_EQ(parse_error(with_stage(R"("timeout": 1, "bad": 2)")).code(), Errc::invalid_input);

@@ -31,7 +31,7 @@ struct Graph {
     std::vector<ChannelShape> channels;
     std::vector<std::size_t> to;  ///< Stage that a channel leads to.
     std::uint64_t payloads;       ///< Of every source instance.
-    Rank ranks = 0;
+    Rank ranks = 1;               ///< The coordinator is rank 0.
 };
 
 [[nodiscard]] Graph random_graph(unsigned seed) {
@@ -61,6 +61,7 @@ struct Graph {
                                .capacity_bytes = random() % 2 == 0 ? pick(1, 5000) : 64U << 20U};
             shape.route = std::array{Route::balance, Route::round_robin, Route::hash, Route::broadcast}[random() % 4];
             shape.key = "key";
+            if (random() % 2 == 0) shape.dispatch = Dispatch::leased;
             graph.channels.push_back(shape);
             graph.to.push_back(to);
             graph.stages[from].outputs.push_back(number);
@@ -111,6 +112,7 @@ public:
         // Waits inside the channels end here, too, when the time is over.
         at.reactor.set_housekeeping([this] {
             at_.drafts.collect();
+            for (Sender& output : outputs_) output.out.pump();
             check_time();
         });
     }
@@ -139,6 +141,8 @@ public:
         }
         while (!at_.reactor.drained()) wait();
     }
+    /// What a finished instance still does: it gives back leases that come late.
+    void linger() { wait(); }
 
     Arrivals arrivals;
 
@@ -242,8 +246,24 @@ TEST_P(RandomGraphs, DeliverSettleAndEndEverything) {
     std::vector<Arrivals> arrived(graph.stages.size());
     std::vector<std::string> errors;
 
+    const std::size_t instances = graph.ranks - 1;
+    std::atomic<std::size_t> finished{0};
     {
         std::vector<std::jthread> threads;
+        threads.emplace_back([&] {
+            Endpoint at{0, graph.ranks, arenas[0], std::move(transports[0]), Idle::adaptive};
+            std::deque<ChannelLeases> leases;
+            for (const ChannelShape& shape : graph.channels) {
+                if (shape.asks_coordinator()) leases.emplace_back(shape, at.reactor);
+            }
+            at.reactor.set_housekeeping([&] {
+                for (ChannelLeases& channel : leases) channel.serve();
+            });
+            while (finished < instances) {
+                at.reactor.wait(Activity::waiting_for_input, 0, ChannelLeases::patience);
+                for (ChannelLeases& channel : leases) channel.recall(SteadyClock::now());
+            }
+        });
         for (std::size_t stage = 0; stage < graph.stages.size(); ++stage) {
             for (std::uint32_t i = 0; i < graph.stages[stage].instances; ++i) {
                 const Rank rank = graph.stages[stage].first_rank + i;
@@ -256,6 +276,14 @@ TEST_P(RandomGraphs, DeliverSettleAndEndEverything) {
                         instance.run();
                     } catch (const std::exception& failure) {
                         error = failure.what();
+                    }
+                    ++finished;
+                    while (error.empty() && finished < instances) {
+                        try {
+                            instance.linger();
+                        } catch (const std::exception& failure) {
+                            error = failure.what();
+                        }
                     }
                     const std::lock_guard lock{mutex};
                     for (const auto& [id, count] : instance.arrivals) arrived[stage][id] += count;

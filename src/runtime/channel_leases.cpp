@@ -1,0 +1,130 @@
+#include "runtime/channel_leases.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+namespace penstock {
+namespace {
+
+constexpr std::chrono::milliseconds longest_silence{1000};
+
+}  // namespace
+
+ChannelLeases::ChannelLeases(const ChannelShape& shape, Reactor& reactor)
+    : shape_{shape}, reactor_{reactor}, free_(shape.receivers), share_(shape.receivers) {
+    for (std::uint32_t i = 0; i < shape.senders; ++i) {
+        to_senders_.push_back(&reactor_.connect(shape.first_sender + i, "auto"));
+    }
+    for (std::uint32_t i = 0; i < shape.receivers; ++i) reactor_.connect(shape.first_receiver + i, "auto");
+    reactor_.set_input(shape_.number, this);
+}
+
+ChannelLeases::~ChannelLeases() {
+    reactor_.set_input(shape_.number, nullptr);
+}
+
+void ChannelLeases::on_frame(Rank from, FrameKind kind, std::span<const std::byte> frame) {
+    const auto message = read_frame<LeaseFrame>(frame);
+    if (!message) reactor_.protocol_error(from, "a message about leases of impossible length");
+    switch (kind) {
+        case FrameKind::grant:
+            if (from - shape_.first_receiver >= shape_.receivers) break;
+            return add_free(from, from - shape_.first_receiver, message->payloads);
+        case FrameKind::give_back:
+            if (from - shape_.first_sender >= shape_.senders) break;
+            return add_free(from, message->receiver, message->payloads);
+        case FrameKind::ask:
+            if (from - shape_.first_sender >= shape_.senders) break;
+            return add_question(from, *message);
+        default: break;
+    }
+    reactor_.protocol_error(from, "a message about leases of channel '" + shape_.name + "' that is not its to send");
+}
+
+void ChannelLeases::add_free(Rank from, std::uint32_t receiver, std::uint32_t payloads) {
+    if (receiver >= free_.size() || free_[receiver] + payloads > shape_.capacity) {
+        reactor_.protocol_error(from, "more credits for channel '" + shape_.name + "' than its capacity");
+    }
+    free_[receiver] += payloads;
+}
+
+void ChannelLeases::add_question(Rank from, const LeaseFrame& ask) {
+    const std::uint32_t sender = from - shape_.first_sender;
+    const bool any = shape_.route == Route::balance;
+    bool known = false;
+    for (std::size_t i = 0; i < questions_.size(); ++i) {
+        known = known || (questions_[i].sender == sender && questions_[i].first == ask.receiver);
+    }
+    if (known || ask.payloads == 0 || (any ? ask.receiver != 0 : ask.receiver >= free_.size())) {
+        reactor_.protocol_error(from, "a broken or second question for leases of channel '" + shape_.name + "'");
+    }
+    questions_.push({.sender = sender,
+                     .first = ask.receiver,
+                     .receivers = any ? shape_.receivers : 1,
+                     .payloads = ask.payloads,
+                     .recall_at = SteadyClock::now() + patience,
+                     .recall_every = patience});
+}
+
+void ChannelLeases::serve() {
+    for (std::size_t waiting = questions_.size(); waiting > 0; --waiting) {
+        const Question question = questions_.pop();
+        if (!answer(question, waiting)) questions_.push(question);
+    }
+}
+
+bool ChannelLeases::answer(const Question& question, std::size_t waiting) {
+    const auto begin = free_.begin() + question.first;
+    const auto end = begin + question.receivers;
+    const std::uint64_t all = std::accumulate(begin, end, std::uint64_t{0});
+    if (all == 0) return false;
+    std::fill(share_.begin(), share_.end(), 0U);
+    const std::uint64_t fair = (all + waiting - 1) / waiting;
+    for (auto left = std::min<std::uint64_t>(question.payloads, fair); left > 0; --left) {
+        const auto most = std::max_element(begin, end);
+        --*most;
+        ++share_[static_cast<std::size_t>(most - free_.begin())];
+    }
+    auto last = static_cast<std::uint32_t>(share_.size());
+    while (share_[--last] == 0) continue;
+    bool answered = false;
+    for (std::uint32_t receiver = 0; receiver <= last; ++receiver) {
+        if (share_[receiver] == 0) continue;
+        answered = tell(question.sender, FrameKind::lease, receiver, share_[receiver],
+                        receiver == last ? LeaseFrame::last : std::uint8_t{0});
+        if (!answered) free_[receiver] += share_[receiver];
+    }
+    return answered;
+}
+
+void ChannelLeases::recall(SteadyClock::time_point now) {
+    bool due = false;
+    std::vector<bool> asks(shape_.senders);
+    for (std::size_t i = 0; i < questions_.size(); ++i) {
+        Question& question = questions_[i];
+        asks[question.sender] = true;
+        if (now < question.recall_at) continue;
+        due = true;
+        question.recall_every = std::min(question.recall_every * 4, longest_silence);
+        question.recall_at = now + question.recall_every;
+        static_cast<void>(tell(question.sender, FrameKind::lease, question.first, 0));
+    }
+    if (!due) return;
+    for (std::uint32_t sender = 0; sender < shape_.senders; ++sender) {
+        if (!asks[sender]) static_cast<void>(tell(sender, FrameKind::recall, 0, 0));
+    }
+}
+
+bool ChannelLeases::tell(std::uint32_t sender, FrameKind kind, std::uint32_t receiver, std::uint32_t payloads,
+                         std::uint8_t flags) {
+    const Rank rank = shape_.first_sender + sender;
+    const auto room = to_senders_[sender]->reserve(rank, sizeof(LeaseFrame));
+    if (room.empty()) return false;
+    const LeaseFrame frame{
+        .head = {sizeof(LeaseFrame), shape_.number, kind, flags}, .receiver = receiver, .payloads = payloads};
+    std::memcpy(room.data(), &frame, sizeof frame);
+    to_senders_[sender]->commit(rank);
+    return true;
+}
+
+}  // namespace penstock
