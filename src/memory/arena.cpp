@@ -115,7 +115,10 @@ Arena::Arena(std::size_t limit_bytes)
       doorbell_memory_{map_file(doorbell_file_.get(), page_bytes, PROT_READ | PROT_WRITE)},
       pool_{round_up(limit_bytes, page_bytes)},
       cooling_{most_blocks_cooling} {
-    if (!memory_ || !doorbell_memory_) throw Error{Errc::exhausted, system_text("mmap of an arena")};
+    if (!memory_ || !doorbell_memory_) {
+        const int why = errno;
+        throw Error{Errc::exhausted, system_text("mmap of an arena") + "; " + remedy_of(why)};
+    }
     seal(file_.get(), F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE);
     seal(doorbell_file_.get(), F_SEAL_SHRINK | F_SEAL_GROW);
     address_.pid = getpid();

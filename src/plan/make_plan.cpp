@@ -161,6 +161,11 @@ private:
         if (channel.route != Route::hash && !channel.key.empty()) {
             add("key", "is used by the route \"hash\" only; write \"route\": \"hash\" or remove the key");
         }
+        if (channel.dispatch == Dispatch::leased && channel.route != Route::balance) {
+            add("dispatch", "\"leased\" lets payloads go to the instance that is free, and route " +
+                                in_quotes(name_of(channel.route)) +
+                                " names one; write \"dispatch\": \"direct\" or \"route\": \"balance\"");
+        }
         const bool needs_own_credits = channel.overflow == Overflow::drop_newest || channel.overflow == Overflow::error;
         if (channel.dispatch == Dispatch::leased && needs_own_credits) {
             add("dispatch",

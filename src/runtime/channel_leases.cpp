@@ -50,17 +50,12 @@ void ChannelLeases::add_free(Rank from, std::uint32_t receiver, std::uint32_t pa
 
 void ChannelLeases::add_question(Rank from, const LeaseFrame& ask) {
     const std::uint32_t sender = from - shape_.first_sender;
-    const bool any = shape_.route == Route::balance;
-    bool known = false;
-    for (std::size_t i = 0; i < questions_.size(); ++i) {
-        known = known || (questions_[i].sender == sender && questions_[i].first == ask.receiver);
-    }
-    if (known || ask.payloads == 0 || (any ? ask.receiver != 0 : ask.receiver >= free_.size())) {
+    bool is_known = false;
+    for (std::size_t i = 0; i < questions_.size(); ++i) is_known = is_known || questions_[i].sender == sender;
+    if (is_known || ask.payloads == 0 || ask.receiver != 0) {
         reactor_.protocol_error(from, "a broken or second question for leases of channel '" + shape_.name + "'");
     }
     questions_.push({.sender = sender,
-                     .first = ask.receiver,
-                     .receivers = any ? shape_.receivers : 1,
                      .payloads = ask.payloads,
                      .recall_at = SteadyClock::now() + patience,
                      .recall_every = patience});
@@ -74,14 +69,12 @@ void ChannelLeases::serve() {
 }
 
 bool ChannelLeases::answer(const Question& question, std::size_t waiting) {
-    const auto begin = free_.begin() + question.first;
-    const auto end = begin + question.receivers;
-    const std::uint64_t all = std::accumulate(begin, end, std::uint64_t{0});
+    const std::uint64_t all = std::accumulate(free_.begin(), free_.end(), std::uint64_t{0});
     if (all == 0) return false;
     std::fill(share_.begin(), share_.end(), 0U);
     const std::uint64_t fair = (all + waiting - 1) / waiting;
     for (auto left = std::min<std::uint64_t>(question.payloads, fair); left > 0; --left) {
-        const auto most = std::max_element(begin, end);
+        const auto most = std::max_element(free_.begin(), free_.end());
         --*most;
         ++share_[static_cast<std::size_t>(most - free_.begin())];
     }
@@ -97,22 +90,24 @@ bool ChannelLeases::answer(const Question& question, std::size_t waiting) {
     return answered;
 }
 
-void ChannelLeases::recall(SteadyClock::time_point now) {
+SteadyClock::time_point ChannelLeases::recall(SteadyClock::time_point now) {
     bool due = false;
-    std::vector<bool> asks(shape_.senders);
+    auto next = SteadyClock::time_point::max();
     for (std::size_t i = 0; i < questions_.size(); ++i) {
         Question& question = questions_[i];
-        asks[question.sender] = true;
-        if (now < question.recall_at) continue;
-        due = true;
-        question.recall_every = std::min(question.recall_every * 4, longest_silence);
-        question.recall_at = now + question.recall_every;
-        static_cast<void>(tell(question.sender, FrameKind::lease, question.first, 0));
+        if (now >= question.recall_at) {
+            due = true;
+            question.recall_every = std::min(question.recall_every * 4, longest_silence);
+            question.recall_at = now + question.recall_every;
+            static_cast<void>(tell(question.sender, FrameKind::lease, 0, 0));
+        }
+        next = std::min(next, question.recall_at);
     }
-    if (!due) return;
-    for (std::uint32_t sender = 0; sender < shape_.senders; ++sender) {
-        if (!asks[sender]) static_cast<void>(tell(sender, FrameKind::recall, 0, 0));
+    // From all: who has asked early may hold some, too.
+    for (std::uint32_t sender = 0; due && sender < shape_.senders; ++sender) {
+        static_cast<void>(tell(sender, FrameKind::recall, 0, 0));
     }
+    return next;
 }
 
 bool ChannelLeases::tell(std::uint32_t sender, FrameKind kind, std::uint32_t receiver, std::uint32_t payloads,

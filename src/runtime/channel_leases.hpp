@@ -13,7 +13,7 @@ namespace penstock {
 
 /// The coordinator's book of one leased channel: the credits that its consumers have granted and no producer holds, and
 /// the producers that ask for some. Whoever asks gets its share of what is there, from the consumers with most; when
-/// nothing is there for a while, those who do not ask are told to give back what they do not use.
+/// nothing is there for a while, all are told to give back what they do not use.
 class ChannelLeases final : public FrameReceiver {
 public:
     ChannelLeases(const ChannelShape& shape, Reactor& reactor);
@@ -25,16 +25,14 @@ public:
     /// Answers questions as far as credits go. Never waits: who takes no messages is asked again later.
     void serve();
     /// Recalls for those who have waited long enough by now, and tells them that they are heard.
-    void recall(SteadyClock::time_point now);
-    [[nodiscard]] bool somebody_waits() const noexcept { return !questions_.empty(); }
+    /// @return when to do so again.
+    SteadyClock::time_point recall(SteadyClock::time_point now);
 
-    static constexpr std::chrono::milliseconds patience{5};
+    static constexpr std::chrono::milliseconds patience{2};
 
 private:
     struct Question {
         std::uint32_t sender;
-        std::uint32_t first;  ///< Receiver, of those that will do.
-        std::uint32_t receivers;
         std::uint32_t payloads;
         SteadyClock::time_point recall_at;
         std::chrono::milliseconds recall_every;

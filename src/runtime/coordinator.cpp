@@ -80,13 +80,13 @@ void Coordinator::wait_for_all_ready() {
 }
 
 void Coordinator::watch_until_done() {
-    moved_at_ = SteadyClock::now();
+    looked_at_ = moved_at_ = SteadyClock::now();
     const auto stall = setup_.options.stall_timeout;
     const auto look = stall.count() > 0 ? std::clamp<std::chrono::nanoseconds>(stall / 4, std::chrono::milliseconds{20},
                                                                                std::chrono::milliseconds{500})
                                         : std::chrono::nanoseconds{std::chrono::milliseconds{500}};
     while (done_ < members_.size() && run_.state != RunState::failed) {
-        setup_.reactor.wait(Activity::waiting_for_input, 0, recall_leases() ? ChannelLeases::patience : look);
+        setup_.reactor.wait(Activity::waiting_for_input, 0, std::min(look, recall_leases()));
         check_processes();
         check_signals();
         if (SteadyClock::now() - refreshed_ < look) continue;
@@ -96,15 +96,14 @@ void Coordinator::watch_until_done() {
     }
 }
 
-/// @return whether a producer waits for one.
-bool Coordinator::recall_leases() {
-    bool somebody_waits = false;
-    for (auto& leases : leases_) {
-        if (!leases->somebody_waits()) continue;
-        somebody_waits = true;
-        leases->recall(SteadyClock::now());
-    }
-    return somebody_waits;
+/// @return how long it may be until the next time.
+std::chrono::nanoseconds Coordinator::recall_leases() {
+    if (leases_.empty()) return std::chrono::nanoseconds::max();
+    const auto now = SteadyClock::now();
+    auto next = SteadyClock::time_point::max();
+    for (auto& leases : leases_) next = std::min(next, leases->recall(now));
+    setup_.reactor.flush();
+    return next - now;
 }
 
 void Coordinator::check_processes() {
@@ -158,9 +157,11 @@ void Coordinator::check_stall() {
         all_rest = all_rest && (activity == Activity::paced || activity == Activity::waiting_for_input || view.done);
     }
     const auto now = SteadyClock::now();
+    // After a pause of the whole run, as by Ctrl-Z, it gets its time again.
+    const bool has_slept = now - std::exchange(looked_at_, now) > setup_.options.stall_timeout / 2;
     // Who pauses on purpose and is seen alive may do so for as long as nobody is inside an operator.
     const bool pauses = all_rest && laps != laps_;
-    if (moved != moved_ || pauses) {
+    if (moved != moved_ || pauses || has_slept) {
         moved_ = moved;
         laps_ = laps;
         moved_at_ = now;

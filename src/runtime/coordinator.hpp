@@ -56,7 +56,7 @@ private:
     void on_ready(Rank from, std::uint64_t offset);
     void wait_for_all_ready();
     void watch_until_done();
-    [[nodiscard]] bool recall_leases();
+    [[nodiscard]] std::chrono::nanoseconds recall_leases();
     void check_processes();
     void check_signals();
     void check_stall();
@@ -79,6 +79,7 @@ private:
     std::uint64_t moved_ = 0;
     std::uint64_t laps_ = 0;
     SteadyClock::time_point moved_at_{};
+    SteadyClock::time_point looked_at_{};  // for a stall
     SteadyClock::time_point refreshed_{};
 };
 

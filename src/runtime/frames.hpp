@@ -20,7 +20,7 @@ enum class FrameKind : std::uint8_t {
     control = 5,  ///< Between an instance and the coordinator: ControlHead and a body.
     // Of a leased channel: LeaseFrame.
     grant = 6,      ///< Consumer to coordinator: so many more may be sent to it.
-    ask = 7,        ///< Producer to coordinator: it would like so many, for the lane that starts at that receiver.
+    ask = 7,        ///< Producer to coordinator: it would like so many, whoever may receive them.
     lease = 8,      ///< Coordinator to producer: so many may be sent to that receiver; 0: it has heard the question.
     give_back = 9,  ///< Producer to coordinator: so many for that receiver were not used.
     recall = 10,    ///< Coordinator to producer: others wait for what it does not use.
@@ -75,7 +75,7 @@ struct LeaseFrame {
     static constexpr std::uint8_t last = 1;  ///< Flag of a lease: with it the question is answered.
 
     FrameHead head;
-    std::uint32_t receiver;  ///< Its index in the channel; 0 in a grant, which comes from it.
+    std::uint32_t receiver;  ///< Its index in the channel; 0 in a grant, which comes from it, and in a question.
     std::uint32_t payloads;
 };
 static_assert(sizeof(LeaseFrame) == 16);

@@ -278,15 +278,15 @@ void Instance::keep_house() {
 
 void Instance::check_leases() {
     const auto now = SteadyClock::now();
-    for (const auto& output : outputs_) {
-        const bool silent = output->coordinator_is_silent(now, coordinator_answers_within);
-        if (silent && !has_complained_) {
-            setup_.log.warn("The coordinator has not answered for " + format_duration(coordinator_answers_within) +
-                            "; channel '" + output->name() + "' has used up its leases and waits.");
-        }
-        has_complained_ = silent;
-        if (silent) return;
+    const auto waits = std::find_if(outputs_.begin(), outputs_.end(), [&](const auto& output) {
+        return output->coordinator_is_silent(now, coordinator_answers_within);
+    });
+    const bool is_silent = waits != outputs_.end();
+    if (is_silent && !has_complained_) {
+        setup_.log.warn("The coordinator has not answered for " + format_duration(coordinator_answers_within) +
+                        "; channel '" + (*waits)->name() + "' has used up its leases and waits.");
     }
+    has_complained_ = is_silent;
 }
 
 void Instance::check_signals() {

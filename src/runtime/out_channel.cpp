@@ -5,6 +5,9 @@
 namespace penstock {
 namespace {
 
+/// For how long of sending a batch of leases is to last.
+constexpr std::chrono::milliseconds lease_time{1};
+
 /// In the in-flight queue: settled, but something older is not.
 [[nodiscard]] PayloadBody* settled_mark() noexcept {
     static PayloadBody mark;
@@ -266,12 +269,16 @@ void OutChannel::send(Lane& lane, Edge& edge, PayloadBody* body) {
 void OutChannel::ask(Lane& lane) {
     if (lane.asked) return;
     lane.asked = true;
-    if (std::exchange(lane.ran_dry, false)) lane.batch = std::min(2 * lane.batch, shape_.capacity);
-    lane.heard_at = SteadyClock::now();
+    const auto now = SteadyClock::now();
+    const bool was_used_up = std::exchange(lane.ran_dry, false);
+    if (now - lane.heard_at > lease_time) {
+        lane.batch = std::max(lane.batch / 2, 1U);
+    } else if (was_used_up) {
+        lane.batch = std::min(2 * lane.batch, shape_.capacity);
+    }
+    lane.heard_at = now;
     reactor_.send(*to_coordinator_, 0,
-                  LeaseFrame{.head = {0, shape_.number, FrameKind::ask, 0},
-                             .receiver = static_cast<std::uint32_t>(lane.first_edge),
-                             .payloads = lane.batch});
+                  LeaseFrame{.head = {0, shape_.number, FrameKind::ask, 0}, .receiver = 0, .payloads = lane.batch});
 }
 
 /// There is something to send and no credit for it.
@@ -283,11 +290,11 @@ void OutChannel::want(Lane& lane) {
 
 void OutChannel::give_back() {
     recalled_ = false;
-    for (Lane& lane : lanes_) lane.batch = std::max(lane.batch / 2, 1U);
+    lanes_[0].batch = std::max(lanes_[0].batch / 2, 1U);
     for (std::size_t i = 0; i < edges_.size(); ++i) {
         const std::uint64_t unused = edges_[i].credits.surrender();
         if (unused == 0) continue;
-        lane_of(i).leases -= unused;
+        lanes_[0].leases -= unused;
         add(status_.credits, ~unused + 1);
         reactor_.send(*to_coordinator_, 0,
                       LeaseFrame{.head = {0, shape_.number, FrameKind::give_back, 0},
@@ -307,7 +314,7 @@ void OutChannel::on_lease(Rank from, FrameKind kind, std::span<const std::byte> 
         recalled_ = true;
         return;
     }
-    Lane& lane = lane_of(lease->receiver);
+    Lane& lane = lanes_[0];
     lane.heard_at = SteadyClock::now();
     if ((lease->head.flags & LeaseFrame::last) != 0) lane.asked = false;
     lane.leases += lease->payloads;
@@ -316,8 +323,8 @@ void OutChannel::on_lease(Rank from, FrameKind kind, std::span<const std::byte> 
 }
 
 bool OutChannel::coordinator_is_silent(SteadyClock::time_point now, SteadyClock::duration limit) const noexcept {
-    return std::any_of(lanes_.begin(), lanes_.end(),
-                       [&](const Lane& lane) { return lane.asked && lane.leases == 0 && now - lane.heard_at > limit; });
+    const Lane& lane = lanes_[0];
+    return lane.asked && lane.leases == 0 && now - lane.heard_at > limit;
 }
 
 void OutChannel::drop(PayloadBody* body) noexcept {

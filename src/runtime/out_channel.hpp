@@ -84,9 +84,9 @@ private:
         std::size_t edges;
         std::size_t next = 0;
         Fifo<PayloadBody*> held_back{16};
-        // Of a leased channel:
+        // Of a leased channel, which has one lane:
         std::uint64_t leases = 0;  ///< Credits of its edges.
-        std::uint32_t batch = 1;   ///< To ask for: doubled when it runs dry, halved when it does not use them.
+        std::uint32_t batch = 1;   ///< To ask for: doubled when it is used up at once, halved when not.
         bool ran_dry = false;      ///< Since it asked last.
         bool asked = false;
         SteadyClock::time_point heard_at{};  ///< Or asked.
@@ -100,7 +100,6 @@ private:
     void ask(Lane& lane);
     void want(Lane& lane);
     void give_back();
-    [[nodiscard]] Lane& lane_of(std::size_t edge) noexcept { return lanes_.size() == 1 ? lanes_[0] : lanes_[edge]; }
     void on_lease(Rank from, FrameKind kind, std::span<const std::byte> frame);
     void drop(PayloadBody* body) noexcept;
     void on_returns(Edge& edge, const Returns& returns);

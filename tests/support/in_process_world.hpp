@@ -304,7 +304,7 @@ struct ChannelWorld {
         if (shape.asks_coordinator()) {
             leases = std::make_unique<ChannelLeases>(shape, world[0].reactor);
             world[0].reactor.set_housekeeping([this] { leases->serve(); });
-            world.on_turn(0, [this] { leases->recall(SteadyClock::now()); });
+            world.on_turn(0, [this] { static_cast<void>(leases->recall(SteadyClock::now())); });
         }
         for (std::uint32_t i = 0; i < shape.senders; ++i) senders.emplace_back(world[shape.first_sender + i], shape);
         for (std::uint32_t i = 0; i < shape.receivers; ++i) {

@@ -48,18 +48,15 @@ class Routes(RunTestCase):
         self.assertEqual(folder.channel("source-sink")["published"], 900)
 
     def test_with_leases_deliver_what_they_do_without(self):
-        for route, keys in (("balance", {}), ("round_robin", {}), ("hash", {"key": "key"}), ("broadcast", {})):
-            for capacity in (1, 64):
-                with self.subTest(route=route, capacity=capacity):
-                    folder, written = self.run_recorders(route, sources=3, count=200, dispatch="leased",
-                                                         capacity=capacity, **keys)
+        for capacity in (1, 3, 64):
+            with self.subTest(capacity=capacity):
+                folder, written = self.run_recorders("balance", sources=4, count=200, dispatch="leased",
+                                                     capacity=capacity)
 
-                    copies = 3 if route == "broadcast" else 1
-                    self.assertEqual(sorted((line["source_instance"], line["sequence"])
-                                            for lines in written for line in lines),
-                                     sorted((source, number) for source in range(3) for number in range(200)
-                                            for _ in range(copies)))
-                    self.assertEqual(folder.channel("source-sink")["settled"], 600 * copies)
+                self.assertEqual(sorted((line["source_instance"], line["sequence"])
+                                        for lines in written for line in lines),
+                                 [(source, number) for source in range(4) for number in range(200)])
+                self.assertEqual(folder.channel("source-sink")["settled"], 800)
 
     def test_keep_the_order_of_each_sender(self):
         _, written = self.run_recorders("balance", sources=2)

@@ -282,6 +282,16 @@ TEST(PlanErrors, RefuseLeasesWhereAFullChannelMustBeKnown) {
                                                Not(HasSubstr("channel \"b-c\""))));
 }
 
+TEST(PlanErrors, RefuseLeasesWhereTheRouteNamesTheReceiver) {
+    for (const Route route : {Route::round_robin, Route::broadcast}) {
+        auto spec = line("make", "pass", "eat");
+        spec.channels[0].dispatch = Dispatch::leased;
+        spec.channels[0].route = route;
+
+        EXPECT_THAT(plan_error(spec).what(), HasSubstr("\"leased\" lets payloads go to the instance that is free"));
+    }
+}
+
 TEST(PlanErrors, RefuseBadCounts) {
     auto spec = line("make", "pass", "eat");
     spec.stages[0].instances = -1;

