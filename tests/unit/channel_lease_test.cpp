@@ -1,7 +1,7 @@
 // Channels whose credits are leased: what consumers grant goes to the producers that have something to send.
 
 #include <algorithm>
-#include <numeric>
+#include <array>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -125,6 +125,29 @@ TEST(Leases, AreRecalledFromAProducerThatDoesNotUseThem) {
     EXPECT_EQ(net.senders[1].status.sent, 20U);
     net.end();
     EXPECT_EQ(all_values(net).size(), 120U);
+}
+
+TEST(Leases, AreRecalledFromProducersThatAskForMoreToo) {
+    class Recalls final : public FrameReceiver {
+    public:
+        void on_frame(Rank, FrameKind kind, std::span<const std::byte>) override { count += kind == FrameKind::recall; }
+        int count = 0;
+    };
+    ChannelWorld net{leased_shape(2, 1)};
+    net.world.on_turn(0, [] {});
+    std::array<Recalls, 2> producers;
+    for (Rank rank : {1U, 2U}) {
+        net.world[rank].reactor.set_output(0, &producers[rank - 1]);
+        net.world[rank].reactor.send(net.world[rank].transport(), 0,
+                                     LeaseFrame{.head = {0, 0, FrameKind::ask, 0}, .receiver = 0, .payloads = 1});
+    }
+    net.world.turn();
+
+    static_cast<void>(net.leases->recall(SteadyClock::now() + std::chrono::seconds{1}));
+    net.world.turn();
+
+    for (const Recalls& producer : producers) EXPECT_EQ(producer.count, 1);
+    for (Rank rank : {1U, 2U}) net.world[rank].reactor.set_output(0, nullptr);
 }
 
 TEST(Leases, LetTheStreamGoOnWithoutTheCoordinatorUntilTheyRunOut) {
