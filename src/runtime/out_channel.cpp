@@ -242,7 +242,7 @@ bool OutChannel::finished() const noexcept {
 
 void OutChannel::send(Lane& lane, Edge& edge, PayloadBody* body) {
     edge.credits.take(body->size_bytes);
-    if (to_coordinator_ != nullptr && --lane.leases < lane.batch / 2) ask(lane);
+    if (to_coordinator_ != nullptr) --lane.leases;
     const bool inline_blob = body->size_bytes <= edge.inline_bytes && body->data != nullptr;
     std::span<std::byte> room;
     try {
@@ -263,6 +263,8 @@ void OutChannel::send(Lane& lane, Edge& edge, PayloadBody* body) {
         body = nullptr;
     }
     edge.in_flight.push(body);
+    // Last: asking may wait and poll, and what that sends has to come after this payload.
+    if (to_coordinator_ != nullptr && lane.leases < lane.batch / 2) ask(lane);
 }
 
 /// Without waiting for the answer.
