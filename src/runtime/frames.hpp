@@ -56,6 +56,21 @@ struct Ticket {
 };
 static_assert(sizeof(Ticket) == 64);
 
+/// A ticket in half the space, for a payload that its sender has made itself and that is complete in the frame: one
+/// dimension, no user id, no metadata. The blob follows. FrameHead says `ticket` with the flag `brief`.
+struct BriefTicket {
+    static constexpr std::uint8_t brief = 4;
+
+    FrameHead head;
+    std::uint64_t edge_sequence;
+    std::uint64_t source_time_ns;
+    std::uint32_t id_ahead;  ///< The id's sequence counts all receivers: so much is it ahead of `edge_sequence`.
+    std::uint16_t id_channel;
+    DType dtype;
+    Format format;
+};
+static_assert(sizeof(BriefTicket) == 32);
+
 struct Returns {
     FrameHead head;
     std::uint64_t settled_first;  ///< Edge sequence of the first settled payload.
@@ -81,17 +96,18 @@ struct LeaseFrame {
 static_assert(sizeof(LeaseFrame) == 16);
 
 /// Bytes of the ticket frame for this body.
-[[nodiscard]] std::size_t ticket_frame_bytes(const PayloadBody& body, bool inline_blob) noexcept;
+[[nodiscard]] std::size_t ticket_frame_bytes(const PayloadBody& body, std::uint64_t edge_sequence,
+                                             bool inline_blob) noexcept;
 
 /// Writes the ticket frame. REQUIRES: out has `ticket_frame_bytes`, and the blob is resolved if it goes inline.
 void encode_ticket(const PayloadBody& body, std::uint16_t channel, std::uint64_t edge_sequence, bool inline_blob,
                    std::span<std::byte> out) noexcept;
 
 /// Reads a ticket frame into a fresh body, copying everything. The blob pointer is set only for an inline blob that
-/// fits the body; a larger inline blob is left for the caller to copy (`inline_blob_of`).
-/// @return what is wrong with the frame, or nothing.
-[[nodiscard]] std::optional<std::string> decode_ticket(std::span<const std::byte> frame, PayloadBody& body,
-                                                       std::uint64_t& edge_sequence,
+/// fits the body; a larger inline blob is left for the caller to copy.
+/// @param sender  The rank it came from. @return what is wrong with the frame, or nothing.
+[[nodiscard]] std::optional<std::string> decode_ticket(std::span<const std::byte> frame, std::uint32_t sender,
+                                                       PayloadBody& body, std::uint64_t& edge_sequence,
                                                        std::span<const std::byte>& inline_blob);
 
 template <class Frame>

@@ -64,7 +64,7 @@ void InChannel::on_ticket(std::uint32_t index, std::span<const std::byte> frame)
     PayloadBody* body = bodies_.take();
     std::uint64_t sequence = 0;
     std::span<const std::byte> inline_blob;
-    const auto wrong = decode_ticket(frame, *body, sequence, inline_blob);
+    const auto wrong = decode_ticket(frame, edge.peer, *body, sequence, inline_blob);
     if (wrong || edge.count) {
         bodies_.put_back(body);
         reactor_.protocol_error(edge.peer, wrong ? *wrong : "a payload after its END");

@@ -246,7 +246,8 @@ void OutChannel::send(Lane& lane, Edge& edge, PayloadBody* body) {
     const bool inline_blob = body->size_bytes <= edge.inline_bytes && body->data != nullptr;
     std::span<std::byte> room;
     try {
-        room = reactor_.reserve(*edge.transport, edge.peer, ticket_frame_bytes(*body, inline_blob), shape_.number);
+        room = reactor_.reserve(*edge.transport, edge.peer, ticket_frame_bytes(*body, edge.sent, inline_blob),
+                                shape_.number);
     } catch (...) {
         drop(body);
         throw;

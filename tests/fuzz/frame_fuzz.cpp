@@ -30,21 +30,24 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         if (message->text.size() > size) __builtin_trap();
     }
 
+    constexpr std::uint32_t sender = 3;
     PayloadBody body;
     std::uint64_t sequence = 0;
     std::span<const std::byte> inline_blob;
-    if (penstock::decode_ticket(frame, body, sequence, inline_blob)) return 0;
+    if (penstock::decode_ticket(frame, sender, body, sequence, inline_blob)) return 0;
     if (body.shape.count() * penstock::size_of(body.dtype) != body.size_bytes) __builtin_trap();
     static_cast<void>(penstock::MetadataView{body.metadata.view()}.find("key"));
 
     const bool is_inline = !inline_blob.empty();
     if (is_inline) body.data = inline_blob.data();
-    std::vector<std::byte> again(penstock::ticket_frame_bytes(body, is_inline));
+    // Only what the sender has made itself goes in brief.
+    body.received = (penstock::read_frame<penstock::FrameHead>(frame)->flags & penstock::BriefTicket::brief) == 0;
+    std::vector<std::byte> again(penstock::ticket_frame_bytes(body, sequence, is_inline));
     penstock::encode_ticket(body, body.channel, sequence, is_inline, again);
     PayloadBody second;
     std::uint64_t second_sequence = 0;
     std::span<const std::byte> second_blob;
-    if (penstock::decode_ticket(again, second, second_sequence, second_blob)) __builtin_trap();
+    if (penstock::decode_ticket(again, sender, second, second_sequence, second_blob)) __builtin_trap();
     if (!same(body, second) || sequence != second_sequence || !std::ranges::equal(inline_blob, second_blob))
         __builtin_trap();
     return 0;

@@ -195,7 +195,7 @@ protected:
         body.size_bytes = 1000;
         body.shape = Shape{1000};
         body.owner = 0;
-        std::vector<std::byte> frame(ticket_frame_bytes(body, false));
+        std::vector<std::byte> frame(ticket_frame_bytes(body, sequence, false));
         encode_ticket(body, 0, sequence, false, frame);
         return frame;
     }

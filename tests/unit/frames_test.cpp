@@ -14,9 +14,11 @@ namespace {
 
 /// A frame decoded from memory of exactly its size, so that a sanitizer sees the first byte read beyond it.
 struct Decoded {
+    static constexpr std::uint32_t sender = 77;
+
     explicit Decoded(std::span<const std::byte> frame) : bytes(frame.begin(), frame.end()) {
         bytes.shrink_to_fit();
-        wrong = decode_ticket(bytes, body, sequence, inline_blob);
+        wrong = decode_ticket(bytes, sender, body, sequence, inline_blob);
     }
     std::vector<std::byte> bytes;
     PayloadBody body;
@@ -25,6 +27,8 @@ struct Decoded {
     std::optional<std::string> wrong;
 };
 
+constexpr std::uint64_t edge_sequence = 0x0102030405060700U;
+
 struct TicketCase {
     DType dtype = DType::bytes;
     Format format = Format::none;
@@ -32,6 +36,7 @@ struct TicketCase {
     std::optional<std::uint64_t> user_id = std::nullopt;
     std::size_t metadata_bytes = 0;
     bool is_inline = false;
+    std::uint32_t made_by = 0xA1B2C3D4U;  ///< The sender hands on somebody else's.
 };
 
 /// The body that a sender would have for it; `blob` outlives it.
@@ -40,9 +45,9 @@ void fill(PayloadBody& body, const TicketCase& ticket, std::vector<std::byte>& b
     body.format = ticket.format;
     body.shape = Shape{std::span<const std::uint64_t>{ticket.extents}};
     body.size_bytes = body.shape.count() * size_of(ticket.dtype);
-    body.id = {.instance = 0xA1B2C3D4U, .channel = 0xE5F6, .sequence = 0x0102030405060708U};
-    body.owner = 77;
-    body.blob_offset = 0x1111222233334444U;
+    body.id = {.instance = ticket.made_by, .channel = 0xE5F6, .sequence = edge_sequence + 8};
+    body.owner = Decoded::sender;
+    body.blob_offset = ticket.is_inline ? 0 : 0x1111222233334444U;
     body.source_time_ns = 0x5555666677778888U;
     body.has_user_id = ticket.user_id.has_value();
     body.user_id = ticket.user_id.value_or(0);
@@ -57,20 +62,15 @@ void fill(PayloadBody& body, const TicketCase& ticket, std::vector<std::byte>& b
     PayloadBody body;
     std::vector<std::byte> blob;
     fill(body, ticket, blob);
-    std::vector<std::byte> frame(ticket_frame_bytes(body, ticket.is_inline));
-    encode_ticket(body, 0x4321, 99, ticket.is_inline, frame);
+    std::vector<std::byte> frame(ticket_frame_bytes(body, edge_sequence, ticket.is_inline));
+    encode_ticket(body, 0x4321, edge_sequence, ticket.is_inline, frame);
     return frame;
 }
 
-void expect_round_trip(const TicketCase& ticket) {
-    PayloadBody sent;
-    std::vector<std::byte> blob;
-    fill(sent, ticket, blob);
-
-    const Decoded got{encoded(ticket)};
-
+void expect_same(const Decoded& got, const PayloadBody& sent, std::uint64_t sequence,
+                 std::span<const std::byte> inline_blob) {
     ASSERT_EQ(got.wrong, std::nullopt);
-    EXPECT_EQ(got.sequence, 99U);
+    EXPECT_EQ(got.sequence, sequence);
     EXPECT_EQ(got.body.channel, 0x4321);
     EXPECT_EQ(got.body.dtype, sent.dtype);
     EXPECT_EQ(got.body.format, sent.format);
@@ -85,7 +85,18 @@ void expect_round_trip(const TicketCase& ticket) {
         EXPECT_EQ(got.body.user_id, sent.user_id);
     }
     EXPECT_TRUE(std::ranges::equal(got.body.metadata.view(), sent.metadata.view()));
-    EXPECT_TRUE(std::ranges::equal(got.inline_blob, ticket.is_inline ? blob : std::vector<std::byte>{}));
+    EXPECT_TRUE(std::ranges::equal(got.inline_blob, inline_blob));
+}
+
+void expect_round_trip(const TicketCase& ticket) {
+    PayloadBody sent;
+    std::vector<std::byte> blob;
+    fill(sent, ticket, blob);
+
+    const Decoded got{encoded(ticket)};
+
+    expect_same(got, sent, edge_sequence,
+                ticket.is_inline ? std::span<const std::byte>{blob} : std::span<const std::byte>{});
     const bool held = ticket.is_inline && blob.size() <= inline_blob_bytes;
     EXPECT_EQ(got.body.data, held ? got.body.inline_blob.data() : nullptr);
     if (held) {
@@ -139,6 +150,51 @@ TEST(TicketFrame, CarriesInlineBlobsBeyondTheBodysOwnRoom) {
     }
 }
 
+TEST(TicketFrame, IsBriefForWhatTheSenderMadeItselfAndSendsWhole) {
+    PayloadBody body;
+    std::vector<std::byte> blob;
+    const TicketCase own{.dtype = DType::f64, .extents = {8}, .is_inline = true, .made_by = Decoded::sender};
+    fill(body, own, blob);
+    body.id.sequence = edge_sequence + 1;
+    const auto bytes = [&] { return ticket_frame_bytes(body, edge_sequence, true); };
+    ASSERT_EQ(bytes(), sizeof(BriefTicket) + 64);
+
+    EXPECT_EQ(ticket_frame_bytes(body, edge_sequence, false), sizeof(Ticket));
+    EXPECT_EQ(ticket_frame_bytes(body, edge_sequence + 2, true), sizeof(Ticket) + 64) << "an id behind the edge";
+    body.id.sequence = edge_sequence + (std::uint64_t{1} << 32U);
+    EXPECT_EQ(bytes(), sizeof(Ticket) + 64) << "an id far ahead of the edge";
+    body.id.sequence = edge_sequence + 1;
+    body.received = true;
+    EXPECT_EQ(bytes(), sizeof(Ticket) + 64) << "what another one sent";
+    body.received = false;
+    body.id.instance = 3;
+    EXPECT_EQ(bytes(), sizeof(Ticket) + 64) << "the identity of an input";
+}
+
+TEST(TicketFrame, CarriesEverythingWhenItIsBrief) {
+    for (const std::uint64_t ahead : {0U, 1U, 0xFFFFFFFFU}) {
+        for (std::size_t dtype = 0; dtype < dtype_count; ++dtype) {
+            for (const std::uint64_t elements : {0U, 1U, 32U, 5'000U}) {
+                PayloadBody sent;
+                std::vector<std::byte> blob;
+                fill(sent,
+                     {.dtype = static_cast<DType>(dtype),
+                      .format = Format::raw,
+                      .extents = {elements},
+                      .is_inline = true,
+                      .made_by = Decoded::sender},
+                     blob);
+                sent.id.sequence = edge_sequence + ahead;
+                std::vector<std::byte> frame(ticket_frame_bytes(sent, edge_sequence, true));
+                encode_ticket(sent, 0x4321, edge_sequence, true, frame);
+
+                ASSERT_EQ(frame.size(), sizeof(BriefTicket) + blob.size());
+                expect_same(Decoded{frame}, sent, edge_sequence, blob);
+            }
+        }
+    }
+}
+
 TEST(TicketFrame, CarriesShapesWithoutElements) {
     expect_round_trip({.dtype = DType::i64, .extents = {0}});
     expect_round_trip({.dtype = DType::i64, .extents = {3, 0, 5}});
@@ -155,7 +211,7 @@ void expect_consistent(const Decoded& got) {
     EXPECT_LE(body.format, Format::raw);
     EXPECT_LE(body.shape.dims(), Shape::max_dims);
     EXPECT_EQ(body.shape.count() * size_of(body.dtype), body.size_bytes);
-    EXPECT_LE(body.metadata.view().size() + got.inline_blob.size() + sizeof(Ticket), got.bytes.size());
+    EXPECT_LE(body.metadata.view().size() + got.inline_blob.size() + sizeof(BriefTicket), got.bytes.size());
     if (body.data != nullptr) {
         EXPECT_EQ(body.data, body.inline_blob.data());
         EXPECT_LE(body.size_bytes, inline_blob_bytes);
@@ -226,6 +282,29 @@ TEST(TicketFrame, WithManyChangedBytesIsRefusedOrConsistent) {
         const auto length = static_cast<std::uint32_t>(frame.size());
         std::memcpy(frame.data(), &length, sizeof length);
         expect_consistent(Decoded{frame});
+    }
+}
+
+TEST(TicketFrame, WhenItIsBriefIsRefusedOrConsistent) {
+    auto frame = encoded({.dtype = DType::f64, .extents = {4}, .is_inline = true, .made_by = Decoded::sender});
+    ASSERT_EQ(frame.size(), sizeof(BriefTicket) + 32);
+    for (std::size_t length = 0; length <= frame.size(); ++length) {
+        auto cut = std::vector<std::byte>(frame.begin(), frame.begin() + static_cast<std::ptrdiff_t>(length));
+        EXPECT_EQ(Decoded{cut}.wrong.has_value(), length != frame.size()) << length;
+        if (length < sizeof(FrameHead)) continue;
+        const auto length_field = static_cast<std::uint32_t>(length);
+        std::memcpy(cut.data(), &length_field, sizeof length_field);
+        // Cut between two elements it is what a sender of fewer would write.
+        const bool is_whole = length >= sizeof(BriefTicket) && (length - sizeof(BriefTicket)) % sizeof(double) == 0;
+        EXPECT_EQ(Decoded{cut}.wrong.has_value(), !is_whole) << length;
+    }
+    for (std::size_t at = 0; at < frame.size(); ++at) {
+        const std::byte before = frame[at];
+        for (unsigned value = 0; value < 256; ++value) {
+            frame[at] = static_cast<std::byte>(value);
+            expect_consistent(Decoded{frame});
+        }
+        frame[at] = before;
     }
 }
 
