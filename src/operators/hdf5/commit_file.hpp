@@ -65,6 +65,18 @@ public:
 
     /// @throws Error{exhausted} if a write has failed, whatever the library made of it.
     void throw_failure() const;
+    /// Runs what uses the library on this file. @throws what the body throws; the disk's reason instead of the
+    /// library's, if a write has failed.
+    template <class Body>
+    void guard(Body&& body) const {
+        try {
+            body();
+        } catch (const Error&) {
+            throw_failure();
+            throw;
+        }
+        throw_failure();
+    }
     [[nodiscard]] const std::string& path() const noexcept { return path_; }
 
     // For the driver. They return false once a write has failed.

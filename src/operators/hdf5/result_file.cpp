@@ -40,7 +40,7 @@ Shape without_first(const Shape& shape) {
 
 ResultFile::ResultFile(ResultSettings settings, const Origin& origin)
     : settings_{std::move(settings)}, bytes_{settings_.path}, file_{bytes_.create()} {
-    guarded([&] {
+    bytes_.guard([&] {
         describe_origin(file_.get(), origin);
         set_attribute(file_.get(), "complete", std::uint64_t{0});
         flush();
@@ -51,25 +51,13 @@ ResultFile::ResultFile(ResultSettings settings, const Origin& origin)
 
 ResultFile::~ResultFile() = default;
 
-/// The disk's reason is better than the library's.
-template <class Body>
-void ResultFile::guarded(Body&& body) {
-    try {
-        body();
-    } catch (const Error&) {
-        bytes_.throw_failure();
-        throw;
-    }
-    bytes_.throw_failure();
-}
-
 void ResultFile::describe_dataset(hid_t dataset, DType dtype) {
     set_word(dataset, "dtype", penstock::name_of(dtype));
     set_word(dataset, "layout", name_of(settings_.layout));
 }
 
 void ResultFile::write(const Payload& payload, std::span<const std::byte> bytes) {
-    guarded([&] {
+    bytes_.guard([&] {
         if (settings_.layout == Layout::separate) return write_alone(payload, bytes);
         const std::uint64_t first = rows_ ? rows_->rows() : (texts_ ? texts_->rows() : 0);
         const std::uint64_t rows = write_rows(payload, bytes);
@@ -188,14 +176,14 @@ void ResultFile::flush() {
 }
 
 void ResultFile::commit() {
-    guarded([&] {
+    bytes_.guard([&] {
         flush();
         bytes_.commit();
     });
 }
 
 void ResultFile::complete() {
-    guarded([&] {
+    bytes_.guard([&] {
         set_attribute(file_.get(), "complete", std::uint64_t{1});
         flush();
         rows_.reset();

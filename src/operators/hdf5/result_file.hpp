@@ -61,8 +61,6 @@ private:
     void create_group(const std::string& path);
     [[nodiscard]] static std::string name_alone(hid_t lot, PayloadId id);
     void write_table(const Payload& payload, std::uint64_t first_row, std::uint64_t rows);
-    template <class Body>
-    void guarded(Body&& body);
 
     ResultSettings settings_;
     CommitFile bytes_;

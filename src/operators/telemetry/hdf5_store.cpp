@@ -43,7 +43,7 @@ public:
           path_{checked(path, bytes_)},
           file_{bytes_.is_there() ? bytes_.open() : bytes_.create()} {
         if (!bytes_.is_there()) {
-            guarded([&] { create_tables(); });
+            bytes_.guard([&] { create_tables(); });
             return;
         }
         gpu_table_.emplace(path_, file_.get(), gpus_name, gpu_type());
@@ -78,12 +78,12 @@ public:
         if (!metric.series[gpu].add(sample.time_ns)) return false;
         metric.rows.push_back({sample.time_ns, value, gpu, label_row(sample.labels_raw)});
         ++values_;
-        if (metric.rows.size() == rows_per_chunk) guarded([&] { write(metric); });
+        if (metric.rows.size() == rows_per_chunk) bytes_.guard([&] { write(metric); });
         return true;
     }
 
     void flush() {
-        guarded([&] {
+        bytes_.guard([&] {
             flush_gpus();
             append_texts(*label_table_, labels_, label_table_->rows());
             for (auto& [name, metric] : metrics_) write(metric);
@@ -101,18 +101,6 @@ private:
         std::vector<Series> series;  // by first row of the GPU
         std::vector<Row> rows = {};  // not in the file yet
     };
-
-    /// The disk's reason is better than the library's.
-    template <class Body>
-    void guarded(Body&& body) {
-        try {
-            body();
-        } catch (const Error&) {
-            bytes_.throw_failure();
-            throw;
-        }
-        bytes_.throw_failure();
-    }
 
     void commit() {
         hdf5::check(H5Fflush(file_.get(), H5F_SCOPE_GLOBAL), "cannot flush the HDF5 file");
