@@ -31,6 +31,9 @@ struct PipelineArguments {
 
 // Each adds its commands to the program; `program` outlives the parsing and the action.
 void add_run(CLI::App& app, Program& program);
+void add_runs(CLI::App& app, Program& program);
+void add_logs(CLI::App& app, Program& program);
+void add_collect(CLI::App& app, Program& program);
 void add_validate(CLI::App& app, Program& program);
 void add_graph(CLI::App& app, Program& program);
 void add_plan(CLI::App& app, Program& program);

@@ -87,10 +87,11 @@ template <std::size_t Bytes>
     return crc;
 }
 
-[[gnu::target("sse4.2")]] std::uint32_t by_instruction(std::span<const std::byte> bytes) noexcept {
+[[gnu::target("sse4.2")]] std::uint32_t by_instruction(std::span<const std::byte> bytes,
+                                                       std::uint32_t before) noexcept {
     const std::byte* at = bytes.data();
     std::size_t left = bytes.size();
-    std::uint32_t crc = three_lanes<4096>(~0U, at, left);
+    std::uint32_t crc = three_lanes<4096>(~before, at, left);
     crc = three_lanes<256>(crc, at, left);
     std::uint64_t wide = crc;
     for (; left >= 8; left -= 8, at += 8) wide = __builtin_ia32_crc32di(wide, word_at(at));
@@ -101,8 +102,8 @@ template <std::size_t Bytes>
 
 #elif defined(__ARM_FEATURE_CRC32)
 
-std::uint32_t by_instruction(std::span<const std::byte> bytes) noexcept {
-    std::uint32_t crc = ~0U;
+std::uint32_t by_instruction(std::span<const std::byte> bytes, std::uint32_t before) noexcept {
+    std::uint32_t crc = ~before;
     std::size_t at = 0;
     for (; at + 8 <= bytes.size(); at += 8) crc = __builtin_aarch64_crc32cx(crc, word_at(&bytes[at]));
     for (; at < bytes.size(); ++at) crc = __builtin_aarch64_crc32cb(crc, static_cast<std::uint8_t>(bytes[at]));
@@ -113,8 +114,8 @@ std::uint32_t by_instruction(std::span<const std::byte> bytes) noexcept {
 
 }  // namespace
 
-std::uint32_t crc32c_by_table(std::span<const std::byte> bytes) noexcept {
-    std::uint32_t crc = ~0U;
+std::uint32_t crc32c_by_table(std::span<const std::byte> bytes, std::uint32_t before) noexcept {
+    std::uint32_t crc = ~before;
     std::size_t at = 0;
     for (; at + 8 <= bytes.size(); at += 8) {
         const std::uint64_t word = word_at(&bytes[at]) ^ crc;
@@ -135,11 +136,11 @@ bool has_crc32c_instruction() noexcept {
 #endif
 }
 
-std::uint32_t crc32c(std::span<const std::byte> bytes) noexcept {
+std::uint32_t crc32c(std::span<const std::byte> bytes, std::uint32_t before) noexcept {
 #if defined(__x86_64__) || defined(__ARM_FEATURE_CRC32)
-    if (has_crc32c_instruction()) return by_instruction(bytes);
+    if (has_crc32c_instruction()) return by_instruction(bytes, before);
 #endif
-    return crc32c_by_table(bytes);
+    return crc32c_by_table(bytes, before);
 }
 
 }  // namespace penstock

@@ -1,6 +1,7 @@
 #include "launch/run.hpp"
 
 #include <algorithm>
+#include <csignal>
 #include <cstdlib>
 #include <map>
 #include <utility>
@@ -8,7 +9,9 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include "base/clock.hpp"
 #include "base/log.hpp"
+#include "launch/run_record.hpp"
 #include "plan/describe.hpp"
 #include "runtime/instance.hpp"
 #include "runtime/progress.hpp"
@@ -144,6 +147,26 @@ private:
     bool warned_ = false;
 };
 
+/// Turns what was asked through the run directory into the signals that ask the same.
+class StopRequests {
+public:
+    StopRequests(const RunContext& run, Logger& log) : run_{run}, log_{log} {}
+
+    void look() {
+        const StopRequest wanted = requested_stop(run_.directory.path());
+        if (wanted <= done_) return;
+        log_.info("Asked through the run directory to stop");
+        // Two are needed to abort: the first one may be the one that was asked for before.
+        for (auto at = static_cast<int>(done_); at < static_cast<int>(wanted); ++at) std::raise(SIGTERM);
+        done_ = wanted;
+    }
+
+private:
+    const RunContext& run_;
+    Logger& log_;
+    StopRequest done_ = StopRequest::none;
+};
+
 [[nodiscard]] std::vector<std::string> transport_names(const RunContext& run, const Process& process, Logger& log) {
     std::vector<std::string> names{"none"};
     std::map<std::string, int> counts;
@@ -191,6 +214,7 @@ RunSnapshot run_coordinator(const RunContext& run, Bootstrap& bootstrap, Supervi
     const auto log = logger_for(run, "coordinator");
     StatusFiles files{run, *log};
     ProgressView progress{run.plan, run.options.progress};
+    StopRequests requests{run, *log};
     RunSnapshot last;
     StartUp start_up{bootstrap, run.plan};
     auto on_status = run.options.on_status;
@@ -198,6 +222,7 @@ RunSnapshot run_coordinator(const RunContext& run, Bootstrap& bootstrap, Supervi
     try {
         log->info("Run directory: " + run.directory.path());
         log->info("Launched by: " + run.launched_by);
+        run.directory.write_start(run.plan, run.launched_by);
         run.directory.replace("plan.json", plan_json(run.plan));
         Process process{run, start_up};
         run.directory.write_peers(run.plan, process.hosts, transport_names(run, process, *log));
@@ -214,6 +239,7 @@ RunSnapshot run_coordinator(const RunContext& run, Bootstrap& bootstrap, Supervi
                                          on_status = tell;
                                      }
                                      progress.show(snapshot);
+                                     requests.look();
                                  }}};
         start_up.end();
         has_started = true;

@@ -3,6 +3,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <filesystem>
@@ -19,7 +20,10 @@
 
 #include <penstock/error.hpp>
 
+#include "base/clock.hpp"
 #include "base/system_error.hpp"
+#include "base/time_text.hpp"
+#include "launch/process_identity.hpp"
 #include "memory/arena.hpp"
 
 namespace penstock {
@@ -39,7 +43,7 @@ void make_folder(const std::string& path) {
     if (mkdir(path.c_str(), 0700) != 0) throw file_error("cannot make the folder", path);
 }
 
-[[nodiscard]] std::string time_text() {
+[[nodiscard]] std::string local_time_text() {
     const std::time_t now = std::time(nullptr);
     std::tm local{};
     localtime_r(&now, &local);
@@ -120,7 +124,7 @@ RunDirectory RunDirectory::create(const std::string& runs_dir, const std::string
         std::uint16_t random = 0;
         if (getrandom(&random, sizeof random, 0) != static_cast<ssize_t>(sizeof random))
             random = static_cast<std::uint16_t>(attempt);
-        const std::string path = (base / fmt::format("{}-{}-{:04x}", pipeline, time_text(), random)).string();
+        const std::string path = (base / fmt::format("{}-{}-{:04x}", pipeline, local_time_text(), random)).string();
         if (mkdir(path.c_str(), 0700) != 0) {
             if (errno == EEXIST) continue;
             throw file_error("cannot make the run directory", path);
@@ -152,6 +156,16 @@ void RunDirectory::replace(std::string_view name, std::string_view text) const {
         text.remove_prefix(static_cast<std::size_t>(written));
     }
     if (rename(fresh.c_str(), path.c_str()) != 0) throw file_error("cannot replace", path);
+}
+
+void RunDirectory::write_start(const Plan& plan, std::string_view launched_by) const {
+    const auto self = ProcessIdentity::here();
+    Json start{{"pipeline", plan.pipeline},  {"started_at", time_text(static_cast<std::int64_t>(wall_ns()))},
+               {"launched_by", launched_by}, {"processes", plan.ranks()},
+               {"host", self.host},          {"pid", self.pid},
+               {"world", self.world},        {"process_started", self.started}};
+    if (const char* job = std::getenv("SLURM_JOB_ID")) start["slurm_job_id"] = job;
+    replace("run.json", start.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 void RunDirectory::write_peers(const Plan& plan, const std::vector<HostInfo>& hosts,

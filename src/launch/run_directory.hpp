@@ -37,6 +37,9 @@ public:
     /// Replaces a file as a whole: readers see the old or the new text, never a part.
     void replace(std::string_view name, std::string_view text) const;
 
+    /// run.json: when the run started, and which process of which host sees to it. Called by that process.
+    void write_start(const Plan& plan, std::string_view launched_by) const;
+
     /// peers/<stage>.<i>.json for every instance.
     /// @param hosts       By rank.
     /// @param transports  By rank: how the coordinator reaches it.

@@ -642,6 +642,10 @@ TEST(Crc32c, AgreesWithAPlainReferenceAtEverySizeAndPlace) {
         const auto part = bytes.subspan(size % 13, size);
         ASSERT_EQ(crc32c(part), plain_crc32c(part)) << size;
         ASSERT_EQ(crc32c_by_table(part), plain_crc32c(part)) << size;
+        const auto first = part.first(size / 3);
+        const auto rest = part.subspan(size / 3);
+        ASSERT_EQ(crc32c(rest, crc32c(first)), plain_crc32c(part)) << size;
+        ASSERT_EQ(crc32c_by_table(rest, crc32c_by_table(first)), plain_crc32c(part)) << size;
     }
     EXPECT_EQ(crc32c(bytes.subspan(1)), plain_crc32c(bytes.subspan(1)));
     EXPECT_EQ(crc32c_by_table(bytes.subspan(1)), plain_crc32c(bytes.subspan(1)));

@@ -1,0 +1,255 @@
+#include <algorithm>
+#include <array>
+#include <deque>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <optional>
+#include <ostream>
+#include <queue>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include <penstock/error.hpp>
+#include <penstock/log.hpp>
+
+#include "base/log.hpp"
+#include "base/quote.hpp"
+#include "cli/command.hpp"
+#include "cli/options.hpp"
+#include "cli/run_argument.hpp"
+#include "launch/run_record.hpp"
+
+namespace penstock::cli {
+namespace {
+
+using namespace std::chrono_literals;
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr auto look_period = 100ms;
+
+struct LogsArguments {
+    RunArgument run = {};
+    std::string stage = {};
+    int instance = -1;  // all
+    LogLevel level = LogLevel::debug;
+    std::size_t last = 0;  // all
+    bool follow = false;
+};
+
+/// A line of a log, or what a process left of one when it ended.
+struct Line {
+    std::string time = {};  // RFC 3339 in UTC with nine digits: sorts as text
+    LogLevel level = LogLevel::info;
+    std::string text = {};
+    Json json = {};
+};
+
+[[nodiscard]] Line line_of(std::string text) {
+    Line line{.text = std::move(text)};
+    line.json = Json::parse(line.text, nullptr, false);
+    if (!line.json.is_object()) {
+        line.json = {};
+        return line;
+    }
+    const auto word = [&](const char* key) {
+        const auto at = line.json.find(key);
+        return at != line.json.end() && at->is_string() ? at->get<std::string>() : std::string{};
+    };
+    line.time = word("time");
+    const std::string level = word("level");
+    for (const LogLevel each : {LogLevel::debug, LogLevel::info, LogLevel::warn, LogLevel::error}) {
+        if (level == name_of(each)) line.level = each;
+    }
+    return line;
+}
+
+/// "20:42:34.123 consumer.0  warn: message  key=value".
+[[nodiscard]] std::string text_of(const Line& line) {
+    if (line.json.is_null()) return line.text;
+    std::string text;
+    std::string fields;
+    std::string label;
+    for (const auto& [key, value] : line.json.items()) {
+        const std::string word = value.is_string() ? value.get<std::string>() : value.dump();
+        if (key == "time") {
+            const auto start = word.find('T');
+            text = start == std::string::npos ? word : word.substr(start + 1, 12);
+        } else if (key == "label") {
+            label = word;
+        } else if (key == "message") {
+            fields.insert(0, word);
+        } else if (key != "level") {
+            fields += "  " + key + "=" + word;
+        }
+    }
+    const std::string mark = line.level >= LogLevel::warn ? std::string{name_of(line.level)} + ": " : "";
+    return text + " " + label + "  " + mark + fields;
+}
+
+/// The log of one process, read as it grows.
+class LogFile {
+public:
+    explicit LogFile(const fs::path& path) : file_{path, std::ios::binary} {}
+
+    /// The next whole line; nothing if there is none yet.
+    [[nodiscard]] std::optional<Line> next() {
+        std::string part;
+        file_.clear();
+        if (!std::getline(file_, part)) return std::nullopt;
+        rest_ += part;
+        if (file_.eof()) return std::nullopt;  // its end is still to come
+        return line_of(std::exchange(rest_, {}));
+    }
+    /// What stands behind the last end of line: the writer was killed, or is writing.
+    [[nodiscard]] std::string rest() { return std::exchange(rest_, {}); }
+
+private:
+    std::ifstream file_;
+    std::string rest_;
+};
+
+class Logs {
+public:
+    Logs(const Program& program, const LogsArguments& arguments) : program_{program}, arguments_{arguments} {
+        path_ = arguments.run.find();
+        open();
+        if (files_.empty() && (!arguments.stage.empty() || arguments.instance >= 0)) refuse();
+    }
+
+    int show() {
+        if (arguments_.last == 0) {
+            merge([&](const Line& line) { print(line); });
+        } else {
+            std::deque<Line> last;
+            merge([&](Line line) {
+                last.push_back(std::move(line));
+                if (last.size() > arguments_.last) last.pop_front();
+            });
+            for (const Line& line : last) print(line);
+        }
+        if (arguments_.follow) follow();
+        for (auto& file : files_) {
+            if (const std::string rest = file.rest(); !rest.empty()) program_.out << rest << '\n';
+        }
+        program_.out.flush();
+        return 0;
+    }
+
+private:
+    [[nodiscard]] bool is_wanted(const std::string& label) const {
+        const auto dot = label.rfind('.');
+        const std::string stage = label.substr(0, dot);
+        if (!arguments_.stage.empty() && stage != arguments_.stage) return false;
+        return arguments_.instance < 0 ||
+               (dot != std::string::npos && label.substr(dot + 1) == std::to_string(arguments_.instance));
+    }
+
+    void open() {
+        std::vector<std::string> labels;
+        std::error_code failed;
+        for (fs::directory_iterator at{fs::path{path_} / "logs", failed}, end; !failed && at != end;
+             at.increment(failed)) {
+            if (at->path().extension() == ".jsonl") labels.push_back(at->path().stem().string());
+        }
+        if (failed) {
+            throw Error{Errc::invalid_input,
+                        "cannot read the logs of " + path_in_quotes(path_) + ": " + failed.message()};
+        }
+        std::sort(labels.begin(), labels.end());
+        for (const std::string& label : labels) {
+            const bool is_new = std::find(labels_.begin(), labels_.end(), label) == labels_.end();
+            if (!is_new) continue;
+            labels_.push_back(label);
+            if (is_wanted(label)) files_.emplace_back(fs::path{path_} / "logs" / (label + ".jsonl"));
+        }
+    }
+
+    [[noreturn]] void refuse() const {
+        std::string names;
+        for (const std::string& label : labels_) names += (names.empty() ? "" : ", ") + label;
+        throw Error{Errc::invalid_input,
+                    "there is no log of " +
+                        (arguments_.stage.empty() ? std::string{"instance "} : in_quotes(arguments_.stage)) +
+                        (arguments_.instance < 0
+                             ? ""
+                             : (arguments_.stage.empty() ? "" : " instance ") + std::to_string(arguments_.instance)) +
+                        "; there are: " + names};
+    }
+
+    /// By time: each file is in order.
+    template <class Take>
+    void merge(Take take) {
+        struct Front {
+            Line line;
+            std::size_t file;
+        };
+        const auto later = [](const Front& a, const Front& b) {
+            return a.line.time != b.line.time ? a.line.time > b.line.time : a.file > b.file;
+        };
+        std::priority_queue<Front, std::vector<Front>, decltype(later)> fronts{later};
+        const auto read = [&](std::size_t file) {
+            if (auto line = files_[file].next()) fronts.push({std::move(*line), file});
+        };
+        for (std::size_t file = 0; file < files_.size(); ++file) read(file);
+        while (!fronts.empty() && program_.out) {
+            Front front = fronts.top();
+            fronts.pop();
+            read(front.file);
+            if (front.line.level >= arguments_.level) take(std::move(front.line));
+        }
+    }
+
+    void follow() {
+        for (;;) {
+            // Asked first: what it says last is then read.
+            const bool is_over = read_run(path_).is_over();
+            open();
+            merge([&](const Line& line) { print(line); });
+            program_.out.flush();
+            if (is_over || !program_.out) return;
+            std::this_thread::sleep_for(look_period);
+        }
+    }
+
+    void print(const Line& line) const { program_.out << (program_.json ? line.text : text_of(line)) << '\n'; }
+
+    const Program& program_;
+    const LogsArguments& arguments_;
+    std::string path_;
+    std::vector<std::string> labels_;
+    std::deque<LogFile> files_;
+};
+
+constexpr std::array log_level_words{Word<LogLevel>{"debug", LogLevel::debug}, Word<LogLevel>{"info", LogLevel::info},
+                                     Word<LogLevel>{"warn", LogLevel::warn}, Word<LogLevel>{"error", LogLevel::error}};
+
+}  // namespace
+
+void add_logs(CLI::App& app, Program& program) {
+    auto* command = app.add_subcommand("logs", "Show the logs of a run in the order of time");
+    const auto arguments = std::make_shared<LogsArguments>();
+    add_run_argument(*command, arguments->run);
+    command->add_option("--stage", arguments->stage, "Only this stage, or \"coordinator\"")->type_name("STAGE");
+    command->add_option("--instance", arguments->instance, "Only instances of this number")
+        ->check(CLI::NonNegativeNumber)
+        ->type_name("NUMBER");
+    add_choice(*command, "--level", arguments->level, Vocabulary<LogLevel>{log_level_words},
+               "Least level that is shown");
+    command->add_option("--last", arguments->last, "Only so many lines, the last ones")
+        ->check(CLI::PositiveNumber)
+        ->type_name("NUMBER");
+    command->add_flag("-f,--follow", arguments->follow, "Go on until the run is over");
+    add_json_flag(*command, program, "Print the lines as they are in the files");
+    command->footer(examples(
+        {"penstock logs", "penstock logs streaming-demo --stage consumer -f", "penstock logs --level warn --last 20"}));
+    command->final_callback([&program, arguments] {
+        program.action = [&program, arguments] { return Logs{program, *arguments}.show(); };
+    });
+}
+
+}  // namespace penstock::cli

@@ -1,0 +1,203 @@
+#include "launch/run_record.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <optional>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <penstock/error.hpp>
+
+#include "base/nearest.hpp"
+#include "base/quote.hpp"
+#include "launch/run_directory.hpp"
+
+namespace penstock {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+constexpr const char* request_file = "request";
+
+[[nodiscard]] std::optional<std::string> contents(const fs::path& path) {
+    std::ifstream file{path, std::ios::binary};
+    if (!file) return std::nullopt;
+    std::string text{std::istreambuf_iterator<char>{file}, {}};
+    return file.bad() ? std::nullopt : std::optional{std::move(text)};
+}
+
+/// Null if it is not there or no object of JSON.
+[[nodiscard]] Json json_of(const std::optional<std::string>& text) {
+    if (!text) return {};
+    Json json = Json::parse(*text, nullptr, false);
+    return json.is_object() ? json : Json{};
+}
+
+/// Its value if it is there and of that kind.
+template <class T>
+[[nodiscard]] T value_of(const Json& json, const char* key, T fallback) {
+    const auto at = json.find(key);
+    if (at == json.end()) return fallback;
+    if constexpr (std::is_same_v<T, std::string>)
+        return at->is_string() ? at->get<std::string>() : fallback;
+    else
+        return at->is_number() ? at->get<T>() : fallback;
+}
+
+[[nodiscard]] bool is_run(const fs::path& path) {
+    std::error_code none;
+    return fs::is_regular_file(path / "plan.json", none) || fs::is_regular_file(path / "run.json", none);
+}
+
+/// How long ago it was written; nothing if it is not there.
+[[nodiscard]] std::optional<std::chrono::nanoseconds> age_of(const fs::path& path) {
+    std::error_code failed;
+    const auto time = fs::last_write_time(path, failed);
+    if (failed) return std::nullopt;
+    return fs::file_time_type::clock::now() - time;
+}
+
+/// A run that says that it goes on.
+void check_life(RunRecord& run) {
+    if (run.coordinator.is_in_reach()) {
+        if (run.coordinator.is_alive()) return;
+        // It may have ended between the two looks.
+        const auto last = json_of(contents(fs::path{run.path} / "status.json"));
+        const auto state = value_of<std::string>(last, "state", run.state);
+        if (state == "completed" || state == "failed" || state == "cancelled") return;
+        run.state = "lost";
+        run.note = fmt::format("its coordinator, process {} of {}, is gone and has not said how the run ended",
+                               run.coordinator.pid, run.coordinator.host);
+        return;
+    }
+    const auto age =
+        std::min({age_of(fs::path{run.path} / "status.json"), age_of(fs::path{run.path} / "run.json"),
+                  age_of(fs::path{run.path} / "plan.json")},
+                 [](const auto& a, const auto& b) {
+                     return a.value_or(std::chrono::nanoseconds::max()) < b.value_or(std::chrono::nanoseconds::max());
+                 });
+    if (age && *age < RunRecord::silent_after) return;
+    run.state = "silent";
+    run.note = fmt::format("it has not been heard of for {} s; its coordinator is process {} of {}",
+                           age ? std::chrono::duration_cast<std::chrono::seconds>(*age).count() : 0,
+                           run.coordinator.pid, run.coordinator.host.empty() ? "?" : run.coordinator.host);
+}
+
+[[nodiscard]] std::string names_of_newest(const std::vector<std::string>& runs) {
+    constexpr std::size_t most = 5;
+    std::string text;
+    for (std::size_t i = 0; i < std::min(runs.size(), most); ++i) {
+        text += (i == 0 ? "" : ", ") + fs::path{runs[i]}.filename().string();
+    }
+    return text + (runs.size() > most ? ", ..." : "");
+}
+
+}  // namespace
+
+std::string RunRecord::name() const {
+    return fs::path{path}.filename().string();
+}
+
+bool RunRecord::is_over() const noexcept {
+    return state == "completed" || state == "failed" || state == "cancelled" || state == "lost" || state == "unknown";
+}
+
+RunRecord read_run(const std::string& path) {
+    RunRecord run{.path = path};
+    const Json about = json_of(contents(fs::path{path} / "run.json"));
+    run.pipeline = value_of<std::string>(about, "pipeline", "");
+    run.started_at = value_of<std::string>(about, "started_at", "");
+    run.coordinator = {.host = value_of<std::string>(about, "host", ""),
+                       .world = value_of<std::string>(about, "world", ""),
+                       .pid = value_of<std::int64_t>(about, "pid", 0),
+                       .started = value_of<std::uint64_t>(about, "process_started", 0)};
+
+    auto text = contents(fs::path{path} / "status.json");
+    const Json status = json_of(text);
+    if (status.is_null() && (text || about.is_null())) {
+        run.state = "unknown";
+        run.note = text ? "status.json is broken" : "there is neither a status.json nor a run.json that can be read";
+        return run;
+    }
+    if (!status.is_null()) run.status = std::move(*text);
+    run.state = value_of<std::string>(status, "state", "starting");
+    if (run.pipeline.empty()) run.pipeline = value_of<std::string>(status, "pipeline", "");
+    run.exit_code = value_of<int>(status, "exit_code", 0);
+    run.error = value_of<std::string>(status, "error", "");
+    run.elapsed_s = value_of<double>(status, "elapsed_s", 0.0);
+    if (!run.is_over()) check_life(run);
+    return run;
+}
+
+std::vector<std::string> list_runs(const std::string& runs_dir) {
+    struct Found {
+        fs::file_time_type made;
+        std::string path;
+    };
+    std::vector<Found> found;
+    std::error_code failed;
+    for (fs::directory_iterator at{fs::absolute(runs_dir), failed}, end; !failed && at != end; at.increment(failed)) {
+        if (!is_run(at->path())) continue;
+        // Written once, at the start.
+        std::error_code none;
+        const auto made = fs::last_write_time(at->path() / "plan.json", none);
+        found.push_back({none ? fs::file_time_type::max() : made, at->path().lexically_normal().string()});
+    }
+    std::sort(found.begin(), found.end(),
+              [](const Found& a, const Found& b) { return a.made != b.made ? a.made > b.made : a.path > b.path; });
+    std::vector<std::string> paths;
+    for (Found& each : found) paths.push_back(std::move(each.path));
+    return paths;
+}
+
+std::string find_run(const std::string& runs_dir, std::string_view word) {
+    std::error_code none;
+    const fs::path as_path{word};
+    if (!word.empty() && is_run(as_path)) {
+        // "runs/demo-1/" is named as "runs/demo-1" is.
+        const fs::path whole = fs::absolute(as_path, none).lexically_normal();
+        return (whole.has_filename() ? whole : whole.parent_path()).string();
+    }
+    const auto runs = list_runs(runs_dir);
+    if (runs.empty()) {
+        throw Error{Errc::invalid_input, "there is no run in " + path_in_quotes(runs_dir) +
+                                             "; name the directory of a run, or the folder of the runs with "
+                                             "--runs-dir"};
+    }
+    if (word.empty()) return runs.front();
+    std::vector<std::string> matches;
+    for (const std::string& run : runs) {
+        const std::string name = fs::path{run}.filename().string();
+        if (name == word) return run;
+        if (name.starts_with(word)) matches.push_back(run);
+    }
+    if (matches.size() == 1) return matches.front();
+    if (matches.empty()) {
+        throw Error{Errc::invalid_input, "there is no run " + in_quotes(word) + " in " + path_in_quotes(runs_dir) +
+                                             "; the newest are " + names_of_newest(runs)};
+    }
+    throw Error{Errc::invalid_input, in_quotes(word) + " is the beginning of " + std::to_string(matches.size()) +
+                                         " runs: " + names_of_newest(matches)};
+}
+
+void request_stop(const std::string& path, StopRequest request) {
+    RunDirectory{path}.replace(request_file, request == StopRequest::abort ? "abort\n" : "drain\n");
+}
+
+StopRequest requested_stop(const std::string& path) noexcept {
+    try {
+        std::error_code none;
+        if (!fs::exists(fs::path{path} / request_file, none)) return StopRequest::none;
+        const auto text = contents(fs::path{path} / request_file);
+        if (text == "abort\n") return StopRequest::abort;
+        return text == "drain\n" ? StopRequest::drain : StopRequest::none;
+    } catch (const std::exception&) {
+        return StopRequest::none;  // it is asked again soon
+    }
+}
+
+}  // namespace penstock

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "launch/process_identity.hpp"
+
+namespace penstock {
+
+/// A run as its directory tells it: from any machine that sees the directory, during the run and after it, however it
+/// ended.
+struct RunRecord {
+    std::string path;  ///< Of the directory, absolute.
+    std::string pipeline = {};
+    /// As status.json has it; or "lost": its coordinator is gone and has not said how the run ended; or "silent": it
+    /// runs elsewhere and has not said anything for `silent_after`; or "unknown": nothing here can be read.
+    std::string state = {};
+    std::string note = {};  ///< Why it is lost, silent or unknown.
+    int exit_code = 0;
+    std::string error = {};
+    double elapsed_s = 0;
+    std::string started_at = {};  ///< RFC 3339, UTC.
+    ProcessIdentity coordinator = {};
+    std::string status = {};  ///< The text of status.json, if it is JSON.
+
+    static constexpr std::chrono::seconds silent_after{30};
+
+    [[nodiscard]] std::string name() const;
+    /// Nothing more will come.
+    [[nodiscard]] bool is_over() const noexcept;
+};
+
+/// Never throws for what it finds in the directory: that makes the state "unknown" at worst.
+[[nodiscard]] RunRecord read_run(const std::string& path);
+
+/// The paths of the runs in a folder, newest first; empty if there is no such folder.
+[[nodiscard]] std::vector<std::string> list_runs(const std::string& runs_dir);
+
+/// The run a word stands for: the path of its directory, its name in `runs_dir` or the beginning of only one; the
+/// newest if the word is empty.
+/// @throws Error{invalid_input} saying which there are.
+[[nodiscard]] std::string find_run(const std::string& runs_dir, std::string_view word);
+
+/// What can be asked of a run through its directory, by anybody who may write there.
+enum class StopRequest : std::uint8_t {
+    none,
+    drain,  ///< As by a first signal: sources stop, the rest drains.
+    abort,  ///< As by a second one.
+};
+/// The coordinator looks about twice a second. @throws Error if the request cannot be written.
+void request_stop(const std::string& path, StopRequest request);
+[[nodiscard]] StopRequest requested_stop(const std::string& path) noexcept;
+
+}  // namespace penstock

@@ -1,0 +1,150 @@
+#include "launch/run_record.hpp"
+
+#include <cstdlib>
+#include <filesystem>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "launch/run_directory.hpp"
+#include "unit/error_of.hpp"
+
+namespace penstock {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+template <class Call>
+[[nodiscard]] std::string refusal_of(Call&& call) {
+    return error_of(std::forward<Call>(call)).what();
+}
+
+class RunRecordTest : public ::testing::Test {
+protected:
+    RunRecordTest() {
+        std::string name = (fs::temp_directory_path() / "penstock-records-XXXXXX").string();
+        runs = mkdtemp(name.data());
+    }
+    ~RunRecordTest() override { fs::remove_all(runs); }
+
+    /// A run directory of that name with these files.
+    std::string make(const std::string& name, const std::string& status,
+                     const ProcessIdentity& coordinator = ProcessIdentity::here()) const {
+        const fs::path path = runs / name;
+        fs::create_directory(path);
+        const nlohmann::json about{{"pipeline", "line"},
+                                   {"host", coordinator.host},
+                                   {"world", coordinator.world},
+                                   {"pid", coordinator.pid},
+                                   {"process_started", coordinator.started}};
+        const RunDirectory directory{path.string()};
+        directory.replace("plan.json", "{}");
+        directory.replace("run.json", about.dump());
+        if (!status.empty()) directory.replace("status.json", status);
+        return path.string();
+    }
+
+    /// A process that is no more.
+    [[nodiscard]] static ProcessIdentity gone() {
+        const pid_t child = fork();
+        if (child == 0) _exit(0);
+        waitpid(child, nullptr, 0);
+        ProcessIdentity identity = ProcessIdentity::here();
+        identity.pid = child;
+        return identity;
+    }
+
+    fs::path runs;
+};
+
+TEST(ProcessIdentityTest, KnowsThatThisProcessLivesAndThatAnotherOfItsNumberIsNotTheSame) {
+    ProcessIdentity self = ProcessIdentity::here();
+    EXPECT_TRUE(self.is_in_reach());
+    EXPECT_TRUE(self.is_alive());
+    self.started += 1;
+    EXPECT_FALSE(self.is_alive());
+    self.world = "elsewhere";
+    EXPECT_FALSE(self.is_in_reach());
+}
+
+TEST(ProcessIdentityTest, TakesAZombieForDead) {
+    const pid_t child = fork();
+    if (child == 0) _exit(0);
+    siginfo_t info{};
+    ASSERT_EQ(waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOWAIT), 0);
+    ProcessIdentity identity = ProcessIdentity::here();
+    identity.pid = child;
+    EXPECT_FALSE(identity.is_alive());
+    waitpid(child, nullptr, 0);
+}
+
+TEST_F(RunRecordTest, TellsWhatTheRunSays) {
+    const auto path = make("a", R"({"state": "failed", "exit_code": 6, "error": "why", "elapsed_s": 1.5})");
+    const RunRecord run = read_run(path);
+    EXPECT_EQ(run.state, "failed");
+    EXPECT_EQ(run.exit_code, 6);
+    EXPECT_EQ(run.error, "why");
+    EXPECT_EQ(run.elapsed_s, 1.5);
+    EXPECT_EQ(run.pipeline, "line");
+    EXPECT_EQ(run.name(), "a");
+    EXPECT_TRUE(run.is_over());
+}
+
+TEST_F(RunRecordTest, IsLostWhenTheCoordinatorIsGoneWithoutAWord) {
+    EXPECT_EQ(read_run(make("running", R"({"state": "running"})", gone())).state, "lost");
+    EXPECT_EQ(read_run(make("starting", "", gone())).state, "lost");
+    EXPECT_EQ(read_run(make("done", R"({"state": "completed"})", gone())).state, "completed");
+    EXPECT_EQ(read_run(make("here", R"({"state": "stopping"})")).state, "stopping");
+    EXPECT_EQ(read_run(make("new", "")).state, "starting");
+}
+
+TEST_F(RunRecordTest, IsUnknownWhenNothingCanBeRead) {
+    for (const char* text : {"", "{", "[]", "null", "\xff\xfe", "{\"state\": 3"}) {
+        const auto path = make("broken", text);
+        fs::remove(fs::path{path} / "run.json");
+        EXPECT_EQ(read_run(path).state, "unknown") << text;
+    }
+    // Values of other kinds are as good as none.
+    const RunRecord odd = read_run(make("odd", R"({"state": "completed", "exit_code": "x", "error": 1})"));
+    EXPECT_EQ(odd.state, "completed");
+    EXPECT_EQ(odd.exit_code, 0);
+    EXPECT_EQ(read_run((runs / "none").string()).state, "unknown");
+}
+
+TEST_F(RunRecordTest, IsFoundByItsPathItsNameOrTheBeginningOfOnlyOne) {
+    const auto first = make("demo-1", "{}");
+    const auto second = make("demo-22", "{}");
+    make("other", "{}");
+    fs::create_directory(runs / "no-run");
+    fs::last_write_time(fs::path{second} / "plan.json", fs::file_time_type::clock::now() + std::chrono::hours{1});
+
+    EXPECT_EQ(find_run(runs.string(), ""), second);
+    EXPECT_EQ(find_run(runs.string(), "demo-1"), first);
+    EXPECT_EQ(find_run(runs.string(), "demo-2"), second);
+    EXPECT_EQ(find_run("/no/such/folder", first), first);
+    EXPECT_EQ(find_run("/no/such/folder", first + "/"), first);
+    EXPECT_THAT(refusal_of([&] { static_cast<void>(find_run(runs.string(), "demo")); }), HasSubstr("2 runs"));
+    EXPECT_THAT(refusal_of([&] { static_cast<void>(find_run(runs.string(), "no-run")); }), HasSubstr("the newest are"));
+    EXPECT_THAT(refusal_of([&] { static_cast<void>(find_run("/no/such/folder", "x")); }), HasSubstr("--runs-dir"));
+    EXPECT_THAT(list_runs("/no/such/folder"), IsEmpty());
+    EXPECT_EQ(list_runs(runs.string()).size(), 3U);
+}
+
+TEST_F(RunRecordTest, PassesOnWhatIsAskedOfIt) {
+    const auto path = make("a", "{}");
+    EXPECT_EQ(requested_stop(path), StopRequest::none);
+    request_stop(path, StopRequest::drain);
+    EXPECT_EQ(requested_stop(path), StopRequest::drain);
+    request_stop(path, StopRequest::abort);
+    EXPECT_EQ(requested_stop(path), StopRequest::abort);
+    RunDirectory{path}.replace("request", "nonsense");
+    EXPECT_EQ(requested_stop(path), StopRequest::none);
+}
+
+}  // namespace
+}  // namespace penstock
