@@ -36,6 +36,7 @@ struct PlannedChannel {
     std::uint64_t capacity_bytes;
     Overflow overflow;
     Dispatch dispatch;
+    PassBy by;
     TransportKind transport;
 };
 

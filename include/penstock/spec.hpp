@@ -16,14 +16,18 @@ enum class Device : std::uint8_t { cpu, gpu };
 enum class Route : std::uint8_t { balance, round_robin, hash, broadcast };
 enum class Overflow : std::uint8_t { block, drop_oldest, drop_newest, latest, error };
 /// Who hands out the right to send: each consumer to its producers in equal parts, or the coordinator to whoever has
-/// something to send.
-enum class Dispatch : std::uint8_t { direct, leased };
+/// something to send. `central`: the coordinator gets every ticket and passes it on.
+enum class Dispatch : std::uint8_t { direct, leased, central };
+/// Whether blobs stay with their owner until they are needed, or are copied on arrival: by the consumer, of a central
+/// channel by the coordinator.
+enum class PassBy : std::uint8_t { reference, value };
 enum class TransportKind : std::uint8_t { automatic, shm, mpi };
 
 [[nodiscard]] std::string_view name_of(Device) noexcept;
 [[nodiscard]] std::string_view name_of(Route) noexcept;
 [[nodiscard]] std::string_view name_of(Overflow) noexcept;
 [[nodiscard]] std::string_view name_of(Dispatch) noexcept;
+[[nodiscard]] std::string_view name_of(PassBy) noexcept;
 [[nodiscard]] std::string_view name_of(TransportKind) noexcept;
 /// "auto" is `automatic`.
 /// @throws Error{invalid_input} listing the legal names, Error{unsupported} for one that a later version will have.
@@ -52,6 +56,7 @@ struct ChannelSpec {
     std::uint64_t capacity_bytes = 64ULL << 20U;  ///< Bytes it may hold; a single larger payload is let through alone.
     Overflow overflow = Overflow::block;
     Dispatch dispatch = Dispatch::direct;
+    PassBy by = PassBy::reference;
     TransportKind transport = TransportKind::automatic;
     std::string where = {};
 };

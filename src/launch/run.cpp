@@ -228,6 +228,7 @@ RunSnapshot run_coordinator(const RunContext& run, Bootstrap& bootstrap, Supervi
         run.directory.write_peers(run.plan, process.hosts, transport_names(run, process, *log));
         Coordinator coordinator{{.plan = run.plan,
                                  .reactor = process.reactor,
+                                 .arena = process.arena,
                                  .log = *log,
                                  .supervisor = supervisor,
                                  .options = run.options,

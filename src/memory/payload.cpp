@@ -169,6 +169,7 @@ PayloadBody* BodyPool::take() {
     body->has_block = false;
     body->has_id = false;
     body->received = false;
+    body->settled = false;
     body->fetching = false;
     body->format = Format::none;
     body->metadata.clear();

@@ -72,6 +72,7 @@ struct PayloadBody {
     bool has_block = false;  ///< `block` is in use: our arena holds the blob, or a fetched copy of it.
     bool has_id = false;     ///< `id` was taken over from the input it was made from.
     bool received = false;   ///< It came from another instance, which is to be told when it is settled.
+    bool settled = false;    ///< Of a received one: its sender has been told, because the blob was copied.
     bool fetching = false;   ///< A fetch into `block` is under way.
     Shape shape;
     Block block{};

@@ -38,7 +38,7 @@ std::string channel_table(const Plan& plan) {
     for (const auto& channel : plan.channels) {
         table.add({channel.name, plan.stages[channel.from].name, plan.stages[channel.to].name, route_text(channel),
                    std::to_string(channel.capacity) + " payloads, " + format_bytes(channel.capacity_bytes),
-                   std::string{name_of(channel.overflow)}, std::string{name_of(channel.dispatch)},
+                   std::string{name_of(channel.overflow)}, dispatch_text(channel),
                    std::string{name_of(channel.transport)}.append(": ").append(transport_reason(channel.transport))});
     }
     return table.text();
@@ -49,6 +49,11 @@ std::string channel_table(const Plan& plan) {
 std::string route_text(const PlannedChannel& channel) {
     std::string text{name_of(channel.route)};
     return channel.route == Route::hash ? text + " by " + channel.key : text;
+}
+
+std::string dispatch_text(const PlannedChannel& channel) {
+    std::string text{name_of(channel.dispatch)};
+    return channel.by == PassBy::value ? text + ", by value" : text;
 }
 
 std::string_view transport_reason(TransportKind transport) noexcept {

@@ -15,6 +15,8 @@ namespace penstock {
 
 /// "balance", "hash by id".
 [[nodiscard]] std::string route_text(const PlannedChannel& channel);
+/// "direct", "central, by value".
+[[nodiscard]] std::string dispatch_text(const PlannedChannel& channel);
 /// Why payloads will cross that way.
 [[nodiscard]] std::string_view transport_reason(TransportKind transport) noexcept;
 

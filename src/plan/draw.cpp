@@ -22,6 +22,12 @@ std::string title(const PlannedStage& stage) {
     return text;
 }
 
+/// The route, and the mode where it is not the usual one.
+std::string edge_text(const PlannedChannel& channel) {
+    const bool usual = channel.dispatch == Dispatch::direct && channel.by == PassBy::reference;
+    return usual ? route_text(channel) : route_text(channel) + ", " + dispatch_text(channel);
+}
+
 std::vector<std::uint16_t> drawing_order(const Plan& plan) {
     std::vector<Edge> edges;
     for (const auto& channel : plan.channels) edges.push_back({.from = channel.from, .to = channel.to});
@@ -56,7 +62,7 @@ private:
         return title(stage) + " (" + stage.operator_name + ')';
     }
     [[nodiscard]] std::string input_label(const PlannedChannel& channel) const {
-        return "  <-- " + plan_.stages[channel.from].name + ", " + route_text(channel) + ' ';
+        return "  <-- " + plan_.stages[channel.from].name + ", " + edge_text(channel) + ' ';
     }
     void widen(const std::string& label) { width_ = std::max(width_, label.size() + 2); }
 
@@ -115,8 +121,8 @@ private:
 std::string list_channels(const Plan& plan) {
     std::string text;
     for (const auto& channel : plan.channels) {
-        text += title(plan.stages[channel.from]) + " -> " + title(plan.stages[channel.to]) + "  " +
-                route_text(channel) + '\n';
+        text += title(plan.stages[channel.from]) + " -> " + title(plan.stages[channel.to]) + "  " + edge_text(channel) +
+                '\n';
     }
     return text;
 }
@@ -146,7 +152,7 @@ std::string draw_dot(const Plan& plan) {
     }
     for (const auto& channel : plan.channels) {
         text += "  \"" + plan.stages[channel.from].name + "\" -> \"" + plan.stages[channel.to].name +
-                "\" [label=" + in_quotes(route_text(channel)) + "];\n";
+                "\" [label=" + in_quotes(edge_text(channel)) + "];\n";
     }
     return text + "}\n";
 }

@@ -143,6 +143,7 @@ private:
                                   .capacity_bytes = channel.capacity_bytes,
                                   .overflow = channel.overflow,
                                   .dispatch = channel.dispatch,
+                                  .by = channel.by,
                                   .transport = channel.transport});
     }
 

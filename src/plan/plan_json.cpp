@@ -37,6 +37,7 @@ Json channel_json(const Plan& plan, const PlannedChannel& channel) {
     json["capacity"] = {{"payloads", channel.capacity}, {"bytes", channel.capacity_bytes}};
     json["overflow"] = name_of(channel.overflow);
     json["dispatch"] = name_of(channel.dispatch);
+    json["by"] = name_of(channel.by);
     json["transport"] = name_of(channel.transport);
     json["transport_reason"] = transport_reason(channel.transport);
     return json;

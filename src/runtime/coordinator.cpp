@@ -12,7 +12,7 @@ constexpr auto parting_time = std::chrono::seconds{1};
 
 }  // namespace
 
-Coordinator::Coordinator(Setup setup) : setup_{std::move(setup)} {
+Coordinator::Coordinator(Setup setup) : setup_{std::move(setup)}, drafts_{0, setup_.arena, bodies_, setup_.reactor} {
     const Plan& plan = setup_.plan;
     for (Rank rank = 1; rank < plan.ranks(); ++rank) {
         const PlannedStage& stage = plan.stages[plan.place(rank).stage];
@@ -23,18 +23,41 @@ Coordinator::Coordinator(Setup setup) : setup_{std::move(setup)} {
         run_.instances.push_back(InstanceView{.rank = rank});
         run_.instances.back().status.channels.resize(member.channels);
     }
-    for (std::uint16_t channel = 0; channel < plan.channels.size(); ++channel) {
-        const ChannelShape shape = shape_of(plan, channel);
-        if (!shape.asks_coordinator()) continue;
-        leases_.push_back(std::make_unique<ChannelLeases>(shape, setup_.reactor));
-    }
+    open_channels();
     setup_.reactor.set_control(this);
-    setup_.reactor.set_housekeeping([this] {
-        for (auto& leases : leases_) leases->serve();
+    setup_.reactor.set_housekeeping([this] { keep_house(); });
+    setup_.reactor.set_fetched([this](std::uint64_t token) {
+        auto& body = *reinterpret_cast<PayloadBody*>(static_cast<std::uintptr_t>(token));
+        for (auto& broker : brokers_) {
+            if (broker->channel() == body.channel) broker->on_fetched(body);
+        }
     });
 }
 
+void Coordinator::open_channels() {
+    const Plan& plan = setup_.plan;
+    const auto copying = std::count_if(plan.channels.begin(), plan.channels.end(), [](const PlannedChannel& channel) {
+        return channel.dispatch == Dispatch::central && channel.by == PassBy::value;
+    });
+    const std::uint64_t share =
+        setup_.options.arena_bytes / std::max<std::uint64_t>(static_cast<std::uint64_t>(copying), 1);
+    for (std::uint16_t channel = 0; channel < plan.channels.size(); ++channel) {
+        const ChannelShape shape = shape_of(plan, channel);
+        if (shape.asks_coordinator()) leases_.push_back(std::make_unique<ChannelLeases>(shape, setup_.reactor));
+        if (shape.dispatch != Dispatch::central) continue;
+        brokers_.push_back(
+            std::make_unique<Broker>(shape, Broker::Process{setup_.reactor, drafts_, setup_.arena, bodies_}, share));
+    }
+}
+
+void Coordinator::keep_house() {
+    for (auto& leases : leases_) leases->serve();
+    if (run_.state == RunState::failed) return;
+    for (auto& broker : brokers_) broker->pump();
+}
+
 Coordinator::~Coordinator() {
+    setup_.reactor.set_fetched({});
     setup_.reactor.set_housekeeping({});
     setup_.reactor.set_control(nullptr);
 }
@@ -181,6 +204,8 @@ void Coordinator::refresh() {
         if (members_[i].status == nullptr || run_.instances[i].done) continue;
         run_.instances[i].status = read_status(members_[i].status, members_[i].channels);
     }
+    run_.brokers.clear();
+    for (const auto& broker : brokers_) run_.brokers.push_back(broker->view());
 }
 
 void Coordinator::fail(int code, std::string text) {

@@ -9,6 +9,8 @@
 #include <penstock/plan.hpp>
 #include <penstock/runtime.hpp>
 
+#include "memory/arena.hpp"
+#include "runtime/broker.hpp"
 #include "runtime/channel_leases.hpp"
 #include "runtime/control.hpp"
 #include "runtime/reactor.hpp"
@@ -28,12 +30,14 @@ public:
     [[nodiscard]] virtual std::vector<Lost> lost() = 0;
 };
 
-/// Rank 0: sees that everybody starts, moves and ends, and says why when somebody does not. Never touches a payload.
+/// Rank 0: sees that everybody starts, moves and ends, and says why when somebody does not. Passes on the tickets of
+/// central channels; touches no blob but of those that are by value.
 class Coordinator final : private FrameReceiver {
 public:
     struct Setup {
         const Plan& plan;
         Reactor& reactor;
+        Arena& arena;
         Logger& log;
         Supervisor& supervisor;
         const RunOptions& options;
@@ -55,6 +59,8 @@ private:
     void on_frame(Rank from, FrameKind kind, std::span<const std::byte> frame) override;
     void on_ready(Rank from, std::uint64_t offset);
     void wait_for_all_ready();
+    void open_channels();
+    void keep_house();
     void watch_until_done();
     [[nodiscard]] std::chrono::nanoseconds recall_leases();
     void check_processes();
@@ -72,6 +78,9 @@ private:
     RunSnapshot run_;
     std::vector<Member> members_;                         // by rank - 1
     std::vector<std::unique_ptr<ChannelLeases>> leases_;  // of the channels that need some
+    BodyPool bodies_;
+    Drafts drafts_;
+    std::vector<std::unique_ptr<Broker>> brokers_;  // of the central channels
     std::size_t ready_ = 0;
     std::size_t done_ = 0;
     std::uint64_t checked_ = 0;  // the processes, in ticks

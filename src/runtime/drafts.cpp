@@ -26,18 +26,22 @@ PayloadBody* Drafts::make(DType dtype, const Shape& shape) {
     return body;
 }
 
-Block Drafts::allocate(std::size_t bytes) {
+std::optional<Block> Drafts::try_allocate(std::size_t bytes) {
     auto block = arena_.allocate(bytes);
+    if (!block && bytes > arena_.limit_bytes() / 2 && arena_.used_bytes() < arena_.limit_bytes() / 16) {
+        throw Error{Errc::invalid_input, "a payload of " + std::to_string(bytes) + " bytes does not fit the arena of " +
+                                             std::to_string(arena_.limit_bytes() >> 20U) +
+                                             " MiB beside its own bookkeeping; raise --arena-mib"};
+    }
+    return block;
+}
+
+Block Drafts::allocate(std::size_t bytes) {
+    auto block = try_allocate(bytes);
     while (!block) {
-        if (bytes > arena_.limit_bytes() / 2 && arena_.used_bytes() < arena_.limit_bytes() / 16) {
-            throw Error{Errc::invalid_input, "a payload of " + std::to_string(bytes) +
-                                                 " bytes does not fit the arena of " +
-                                                 std::to_string(arena_.limit_bytes() >> 20U) +
-                                                 " MiB beside its own bookkeeping; raise --arena-mib"};
-        }
         collect();
         reactor_.wait(Activity::waiting_for_memory, 0);
-        block = arena_.allocate(bytes);
+        block = try_allocate(bytes);
     }
     return *block;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "memory/arena.hpp"
 #include "memory/payload_body.hpp"
@@ -20,6 +21,10 @@ public:
 
     /// A block of this instance's arena, waiting for one while it is full.
     [[nodiscard]] Block allocate(std::size_t bytes);
+    /// Nothing while it is full. @throws Error{invalid_input} if it could never fit.
+    [[nodiscard]] std::optional<Block> try_allocate(std::size_t bytes);
+
+    [[nodiscard]] Rank self() const noexcept { return self_; }
 
     /// Takes back what other threads have dropped.
     void collect() {

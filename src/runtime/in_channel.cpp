@@ -35,6 +35,12 @@ InChannel::InChannel(ChannelShape shape, Reactor& reactor, Drafts& drafts, Arena
     reactor_.set_input(shape_.number, this);
 }
 
+InChannel::InChannel(ChannelShape shape, Reactor& reactor, Drafts& drafts, Arena& arena, BodyPool& bodies,
+                     ReadyQueue& ready, ChannelStatus& status, std::uint64_t most_copied)
+    : InChannel{std::move(shape), reactor, drafts, arena, bodies, ready, status} {
+    most_copied_ = most_copied;
+}
+
 InChannel::~InChannel() {
     reactor_.set_input(shape_.number, nullptr);
     while (!to_fetch_.empty()) drop_reference(to_fetch_.pop());
@@ -99,11 +105,41 @@ void InChannel::on_ticket(std::uint32_t index, std::span<const std::byte> frame)
     add(status_.sent, 1);
     add(status_.queued, 1);
     add(status_.bytes, body->size_bytes);
-    if (body->data == nullptr && !edge.transport->capabilities().maps) {
-        add_reference(body);
-        to_fetch_.push(body);
-        prefetch();
+    if (shape_.by == PassBy::value && body->data != nullptr) {
+        count_settled(*body);  // it came whole
+        body->settled = true;
     }
+    if (!is_to_be_copied(*body)) return;
+    add_reference(body);
+    to_fetch_.push(body);
+    prefetch();
+}
+
+bool InChannel::is_to_be_copied(const PayloadBody& body) {
+    if (body.data != nullptr) return false;
+    if (shape_.by == PassBy::value) return true;
+    return shape_.leg != Leg::to_broker && !way_to_owner(body).capabilities().maps;
+}
+
+Transport& InChannel::way_to_owner(const PayloadBody& body) {
+    const Edge& edge = edges_[body.edge];
+    if (body.owner == edge.peer) return *edge.transport;
+    if (owners_.empty()) owners_.resize(reactor_.transports().ranks());
+    Transport*& way = owners_[body.owner];
+    if (way == nullptr) way = reactor_.transports().choose(body.owner, shape_.transport_to_owners()).transport;
+    return *way;
+}
+
+std::optional<Block> InChannel::room_for_copy(std::uint64_t bytes) {
+    if (shape_.by == PassBy::value) {
+        // The coordinator's channels must not take each other's share: then none might come to an end. An operator
+        // needs room for what it makes.
+        const bool is_too_much = most_copied_ != 0 ? copied_ != 0 && copied_ + bytes > most_copied_
+                                                   : arena_.used_bytes() + bytes > arena_.limit_bytes() / 2;
+        if (is_too_much) return std::nullopt;
+    }
+    // Nobody else would say that it never fits.
+    return never_waits() ? drafts_.try_allocate(bytes) : arena_.allocate(bytes);
 }
 
 void InChannel::prefetch() {
@@ -111,48 +147,66 @@ void InChannel::prefetch() {
         PayloadBody* body = to_fetch_.front();
         const bool wanted = body->data == nullptr && !body->fetching && body->refs.load(std::memory_order_relaxed) > 1;
         if (wanted) {
-            const auto block = arena_.allocate(body->size_bytes);
+            const auto block = room_for_copy(body->size_bytes);
             if (!block) return;
-            body->block = *block;
-            body->has_block = true;
-            start_fetch(*body);
+            start_fetch(*body, *block);
         }
         drop_reference(to_fetch_.pop());
     }
 }
 
-/// REQUIRES: body.block is there. One reference is held until the bytes are.
-void InChannel::start_fetch(PayloadBody& body) {
+/// Where it takes its time, one reference is held until the bytes are there.
+void InChannel::start_fetch(PayloadBody& body, Block block) {
+    body.block = block;
+    body.has_block = true;
+    copied_ += body.size_bytes;
+    Transport& transport = way_to_owner(body);
+    const BlobRef blob{body.owner, body.blob_offset, body.size_bytes};
+    std::byte* into = arena_.at(block.offset);
+    if (transport.capabilities().maps) {
+        std::memcpy(into, transport.map(blob), body.size_bytes);
+        return on_copied(body);
+    }
     body.fetching = true;
     add_reference(&body);
     ++fetches_;
-    const Edge& edge = edges_[body.edge];
-    Transport& transport = body.owner == edge.peer
-                               ? *edge.transport
-                               : *reactor_.transports().choose(body.owner, shape_.transport).transport;
-    transport.fetch({body.owner, body.blob_offset, body.size_bytes},
-                    {arena_.at(body.block.offset), static_cast<std::size_t>(body.size_bytes)},
-                    reinterpret_cast<std::uintptr_t>(&body));
+    transport.fetch(blob, {into, static_cast<std::size_t>(body.size_bytes)}, reinterpret_cast<std::uintptr_t>(&body));
+}
+
+void InChannel::on_copied(PayloadBody& body) {
+    body.data = arena_.at(body.block.offset);
+    if (shape_.by == PassBy::reference) return;
+    body.owner = drafts_.self();
+    body.blob_offset = body.block.offset;
+    count_settled(body);
+    body.settled = true;
+    unsaid_copies_ = true;
 }
 
 void InChannel::on_fetched(PayloadBody& body) {
     body.fetching = false;
-    body.data = arena_.at(body.block.offset);
     --fetches_;
+    on_copied(body);
     drop_reference(&body);
     prefetch();
 }
 
 void InChannel::resolve(PayloadBody& body) {
-    Edge& edge = edges_[body.edge];
-    if (edge.transport->capabilities().maps) {
-        body.data = edge.transport->map({body.owner, body.blob_offset, body.size_bytes});
-        return;
+    if (shape_.by == PassBy::reference) {
+        Transport& transport = way_to_owner(body);
+        if (transport.capabilities().maps) {
+            body.data = transport.map({body.owner, body.blob_offset, body.size_bytes});
+            return;
+        }
     }
     if (!body.fetching) {
-        body.block = drafts_.allocate(body.size_bytes);
-        body.has_block = true;
-        start_fetch(body);
+        const Block block = drafts_.allocate(body.size_bytes);
+        // While it waited for memory the fetch may have begun.
+        if (body.has_block) {
+            arena_.release(block);
+        } else {
+            start_fetch(body, block);
+        }
     }
     while (body.data == nullptr) reactor_.wait(Activity::waiting_for_blob, shape_.number);
 }
@@ -164,10 +218,18 @@ void InChannel::retire(PayloadBody* body) noexcept {
 }
 
 void InChannel::settle(PayloadBody* body) noexcept {
-    Edge& edge = edges_[body->edge];
-    const std::uint64_t sequence = body->edge_sequence;
-    if (body->has_block) arena_.release(body->block);
+    if (!body->settled) count_settled(*body);
+    if (body->has_block) {
+        arena_.release(body->block);
+        copied_ -= body->size_bytes;
+    }
     bodies_.put_back(body);
+}
+
+/// Gathers what its sender is to be told.
+void InChannel::count_settled(const PayloadBody& body) noexcept {
+    Edge& edge = edges_[body.edge];
+    const std::uint64_t sequence = body.edge_sequence;
     ++edge.settled;
     add(status_.settled, 1);
     Returns& pending = edge.pending;
@@ -217,6 +279,8 @@ void InChannel::grant() {
 
 void InChannel::flush_returns() {
     returned_.drain([this](PayloadBody* body) { settle(body); });
+    unsaid_copies_ = false;
+    if (!to_fetch_.empty()) prefetch();  // lets go of those that were dropped meanwhile
     if (shape_.dispatch == Dispatch::leased && !ended()) grant();
     for (Edge& edge : edges_) flush(edge);
 }
@@ -226,6 +290,7 @@ void InChannel::flush(Edge& edge) {
         return returns.settled_count != 0 || returns.credit_payloads != 0 || returns.credit_bytes != 0;
     };
     while (something(edge.pending)) {
+        if (never_waits() && reactor_.try_reserve(*edge.transport, edge.peer, sizeof(Returns)).empty()) return;
         // Sending may wait and poll, and that may gather more: take what is there first.
         const Returns returns = std::exchange(edge.pending, Returns{});
         edge.unsaid = 0;
@@ -254,12 +319,20 @@ bool InChannel::all_settled() const noexcept {
     return std::all_of(edges_.begin(), edges_.end(), [](const Edge& edge) { return edge.settled == edge.received; });
 }
 
-void InChannel::acknowledge() {
+bool InChannel::acknowledge() {
     flush_returns();
+    bool all_told = true;
     for (Edge& edge : edges_) {
+        if (edge.acknowledged) continue;
+        if (never_waits() && reactor_.try_reserve(*edge.transport, edge.peer, sizeof(End)).empty()) {
+            all_told = false;
+            continue;
+        }
+        edge.acknowledged = true;
         reactor_.send(*edge.transport, edge.peer,
                       End{.head = {0, shape_.number, FrameKind::end_ack, 0}, .count = edge.received});
     }
+    return all_told;
 }
 
 }  // namespace penstock

@@ -17,18 +17,23 @@ namespace penstock {
 using ReadyQueue = Fifo<PayloadBody*>;
 
 /// The receiving end of a channel: reads tickets, finds blobs, returns credits and settlements in batches, counts to
-/// END.
+/// END. By value, it copies what arrives and settles it toward its owner at once.
 class InChannel final : public FrameReceiver, public PayloadHome {
 public:
     InChannel(ChannelShape shape, Reactor& reactor, Drafts& drafts, Arena& arena, BodyPool& bodies, ReadyQueue& ready,
               ChannelStatus& status);
+    /// At the coordinator, which never waits and touches no blob but by value.
+    /// @param most_copied  Bytes of copies that it may have at a time; a larger blob is copied alone.
+    InChannel(ChannelShape shape, Reactor& reactor, Drafts& drafts, Arena& arena, BodyPool& bodies, ReadyQueue& ready,
+              ChannelStatus& status, std::uint64_t most_copied);
     ~InChannel() override;
     InChannel(const InChannel&) = delete;
     InChannel& operator=(const InChannel&) = delete;
 
     /// The operator takes a payload off the ready queue.
-    void taken() noexcept {
+    void taken() {
         add(status_.queued, ~std::uint64_t{0});  // one less
+        if (unsaid_copies_) flush_returns();     // the operator may take long
         if (shape_.dispatch == Dispatch::leased) taken_at_ = ticks();
     }
     /// The operator has returned from its call: one more may be sent.
@@ -39,7 +44,10 @@ public:
     [[nodiscard]] bool ended() const noexcept;
     [[nodiscard]] bool all_settled() const noexcept;
     /// Tells every sender that all is settled. REQUIRES: ended() and all_settled().
-    void acknowledge();
+    /// @return whether all could be told; the coordinator calls again if not.
+    bool acknowledge();
+    /// Copies what could not be copied when it came, as far as there is memory now.
+    void prefetch();
 
     void on_frame(Rank from, FrameKind kind, std::span<const std::byte> frame) override;
     void on_fetched(PayloadBody& body);
@@ -53,18 +61,24 @@ private:
         std::uint64_t received = 0;
         std::uint64_t credits = 0;  ///< That the sender has left.
         std::uint64_t settled = 0;
-        std::optional<std::uint64_t> count;    ///< What END said.
-        Returns pending{};                     ///< Gathered, not sent yet: one run of settlements.
+        std::optional<std::uint64_t> count;  ///< What END said.
+        Returns pending{};                   ///< Gathered, not sent yet: one run of settlements.
+        bool acknowledged = false;
         std::uint64_t unsaid = 0;              ///< Of a leased channel: payloads returned since the last frame.
         Fifo<std::uint64_t> out_of_order{16};  ///< Settled, but not next to that run.
     };
 
     void on_ticket(std::uint32_t index, std::span<const std::byte> frame);
     void settle(PayloadBody* body) noexcept;
+    void count_settled(const PayloadBody& body) noexcept;
     void flush(Edge& edge);
+    [[nodiscard]] bool never_waits() const noexcept { return shape_.leg == Leg::to_broker; }
+    [[nodiscard]] bool is_to_be_copied(const PayloadBody& body);
+    [[nodiscard]] std::optional<Block> room_for_copy(std::uint64_t bytes);
+    [[nodiscard]] Transport& way_to_owner(const PayloadBody& body);
     void grant();
-    void start_fetch(PayloadBody& body);
-    void prefetch();
+    void start_fetch(PayloadBody& body, Block block);
+    void on_copied(PayloadBody& body);
 
     ChannelShape shape_;
     Reactor& reactor_;
@@ -76,7 +90,11 @@ private:
     std::vector<Edge> edges_;
     Fifo<PayloadBody*> to_fetch_{16};  ///< Queued payloads whose blobs are not here; one reference each.
     std::size_t fetches_ = 0;
-    std::uint64_t batch_;  ///< Credits worth a frame of their own.
+    std::vector<Transport*> owners_;  ///< By rank: where blobs of others than the sender are; null until one comes.
+    std::uint64_t copied_ = 0;        ///< Bytes of blocks that its payloads have.
+    std::uint64_t most_copied_ = 0;   ///< 0: nobody said.
+    bool unsaid_copies_ = false;      ///< Copied since the last flush.
+    std::uint64_t batch_;             ///< Credits worth a frame of their own.
     // Of a leased channel:
     Transport* to_coordinator_ = nullptr;  ///< Who hands out what is granted; null where the only sender is told.
     GrantWindow window_;

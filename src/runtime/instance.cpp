@@ -32,20 +32,39 @@ Instance::Instance(const Setup& setup)
     std::size_t slot = 0;
     input_of_channel_.resize(setup.plan.channels.size());
     for (const std::uint16_t channel : planned_.inputs) {
-        inputs_.push_back(std::make_unique<InChannel>(shape_of(setup.plan, channel), reactor_, drafts_, setup.arena,
-                                                      bodies_, ready_, status_.channel(slot++)));
+        inputs_.push_back(std::make_unique<InChannel>(receiving_leg(shape_of(setup.plan, channel)), reactor_, drafts_,
+                                                      setup.arena, bodies_, ready_, status_.channel(slot++)));
         input_of_channel_[channel] = inputs_.back().get();
     }
     for (const std::uint16_t channel : planned_.outputs) {
         const ChannelShape shape = shape_of(setup.plan, channel);
         asks_coordinator_ = asks_coordinator_ || shape.asks_coordinator();
-        outputs_.push_back(std::make_unique<OutChannel>(shape, reactor_, status_.channel(slot++)));
+        outputs_.push_back(std::make_unique<OutChannel>(sending_leg(shape), reactor_, status_.channel(slot++)));
     }
     reactor_.set_fetched([this](std::uint64_t token) {
         auto& body = *reinterpret_cast<PayloadBody*>(static_cast<std::uintptr_t>(token));
         input_of_channel_[body.channel]->on_fetched(body);
     });
+    serve_descendants();
     reactor_.set_housekeeping([this] { keep_house(); });
+}
+
+/// Whoever gets what is made here may fetch it from here, though others have handed it on.
+void Instance::serve_descendants() {
+    std::vector<std::uint16_t> to_visit = planned_.outputs;
+    std::vector<bool> seen(setup_.plan.channels.size(), false);
+    while (!to_visit.empty()) {
+        const std::uint16_t channel = to_visit.back();
+        to_visit.pop_back();
+        if (seen[channel]) continue;
+        seen[channel] = true;
+        const ChannelShape shape = shape_of(setup_.plan, channel);
+        for (std::uint32_t i = 0; i < shape.receivers; ++i) {
+            reactor_.watch(shape.first_receiver + i, shape.transport_to_owners());
+        }
+        const auto& next = setup_.plan.stages[setup_.plan.channels[channel].to].outputs;
+        to_visit.insert(to_visit.end(), next.begin(), next.end());
+    }
 }
 
 Instance::~Instance() {

@@ -1,9 +1,13 @@
 #include "runtime/out_channel.hpp"
 
 #include <algorithm>
+#include <limits>
 
 namespace penstock {
 namespace {
+
+/// Tickets of one channel that may be on their way to the coordinator or wait there, unless its capacity is more.
+constexpr std::uint32_t most_at_broker = 4096;
 
 /// For how long of sending a batch of leases is to last.
 constexpr std::chrono::milliseconds lease_time{1};
@@ -46,6 +50,7 @@ ChannelShape shape_of(const Plan& plan, std::uint16_t channel) {
             .key = planned.key,
             .overflow = planned.overflow,
             .dispatch = planned.dispatch,
+            .by = planned.by,
             .transport = std::string{name_of(planned.transport)},
             .first_sender = from.first_rank,
             .senders = static_cast<std::uint32_t>(from.instances),
@@ -53,6 +58,37 @@ ChannelShape shape_of(const Plan& plan, std::uint16_t channel) {
             .receivers = static_cast<std::uint32_t>(to.instances),
             .capacity = planned.capacity,
             .capacity_bytes = planned.capacity_bytes};
+}
+
+ChannelShape sending_leg(const ChannelShape& channel) {
+    if (channel.dispatch != Dispatch::central) return channel;
+    ChannelShape leg = channel;
+    leg.leg = Leg::to_broker;
+    leg.route = Route::balance;  // the broker routes
+    leg.dispatch = Dispatch::direct;
+    leg.first_receiver = 0;
+    leg.receivers = 1;
+    // As many as may wait at the consumers, so that nobody pauses while the coordinator turns round.
+    leg.capacity = static_cast<std::uint32_t>(std::min<std::uint64_t>(
+        std::uint64_t{channel.capacity} * channel.receivers, std::max(channel.capacity, most_at_broker)));
+    if (__builtin_mul_overflow(channel.capacity_bytes, channel.receivers, &leg.capacity_bytes)) {
+        leg.capacity_bytes = std::numeric_limits<std::uint64_t>::max();
+    }
+    return leg;
+}
+
+ChannelShape receiving_leg(const ChannelShape& channel) {
+    if (channel.dispatch != Dispatch::central) return channel;
+    ChannelShape leg = channel;
+    leg.leg = Leg::from_broker;
+    leg.by = PassBy::reference;  // to the bytes in the coordinator's arena, where they were copied
+    leg.first_sender = 0;
+    leg.senders = 1;
+    // Consumers say how much keeps them busy, where the policy does not need to know when they are full.
+    const bool grants = channel.route == Route::balance && channel.overflow != Overflow::drop_newest &&
+                        channel.overflow != Overflow::error;
+    leg.dispatch = grants ? Dispatch::leased : Dispatch::direct;
+    return leg;
 }
 
 Credits ChannelShape::initial_credits() const noexcept {
@@ -113,22 +149,16 @@ OutChannel::~OutChannel() {
 
 void OutChannel::publish(PayloadBody* body) {
     switch (shape_.route) {
-        case Route::balance: return offer(lanes_[0], body);
+        case Route::balance:
+            // What the broker could not route is its producer's error.
+            if (!shape_.key.empty()) static_cast<void>(hash_or_drop(body));
+            return offer(lanes_[0], body);
         case Route::round_robin: {
             Lane& lane = lanes_[next_lane_];
             next_lane_ = next_lane_ + 1 == lanes_.size() ? 0 : next_lane_ + 1;
             return offer(lane, body);
         }
-        case Route::hash: {
-            std::size_t lane = 0;
-            try {
-                lane = hash_lane(*body);
-            } catch (...) {
-                drop_reference(body);
-                throw;
-            }
-            return offer(lanes_[lane], body);
-        }
+        case Route::hash: return offer(lanes_[hash_or_drop(body) % lanes_.size()], body);
         case Route::broadcast: break;
     }
     for (std::size_t i = 0; i < lanes_.size(); ++i) {
@@ -143,13 +173,44 @@ void OutChannel::publish(PayloadBody* body) {
     drop_reference(body);
 }
 
-std::size_t OutChannel::hash_lane(const PayloadBody& body) const {
+bool OutChannel::try_publish(PayloadBody* body) {
+    switch (shape_.route) {
+        case Route::balance: return try_offer(lanes_[0], body);
+        case Route::round_robin:
+            if (!try_offer(lanes_[next_lane_], body)) return false;
+            next_lane_ = next_lane_ + 1 == lanes_.size() ? 0 : next_lane_ + 1;
+            return true;
+        case Route::hash: return try_offer(lanes_[key_hash(*body) % lanes_.size()], body);
+        case Route::broadcast: break;
+    }
+    for (; next_part_ < lanes_.size(); ++next_part_) {
+        add_reference(body);
+        if (try_offer(lanes_[next_part_], body)) continue;
+        drop_reference(body);
+        return false;
+    }
+    next_part_ = 0;
+    drop_reference(body);
+    return true;
+}
+
+/// The hash of the routing key; the payload is dropped if it lacks it.
+std::uint64_t OutChannel::hash_or_drop(PayloadBody* body) const {
+    try {
+        return key_hash(*body);
+    } catch (...) {
+        drop_reference(body);
+        throw;
+    }
+}
+
+std::uint64_t OutChannel::key_hash(const PayloadBody& body) const {
     const auto value = MetadataView{body.metadata.view()}.find(shape_.key);
     if (!value) {
         throw Error{Errc::invalid_input, "channel '" + shape_.name + "' routes by metadata key '" + shape_.key +
                                              "', which a payload lacks; let the operator set it"};
     }
-    return hash_of(*value) % lanes_.size();
+    return hash_of(*value);
 }
 
 /// The receiver with most credits; among equals the one whose turn it is.
@@ -175,6 +236,22 @@ void OutChannel::offer(Lane& lane, PayloadBody* body) {
         if (Edge* edge = pick(lane, body->size_bytes)) return send(lane, *edge, body);
     }
     overflow(lane, body);
+}
+
+/// A payload that the policy drops is taken, too.
+bool OutChannel::try_offer(Lane& lane, PayloadBody* body) {
+    if (lane.held_back.empty()) {
+        Edge* edge = pick(lane, body->size_bytes);
+        if (edge != nullptr && try_send(lane, *edge, body)) {
+            add(status_.published, 1);
+            return true;
+        }
+    }
+    if (shape_.overflow == Overflow::block) return false;
+    add(status_.published, 1);
+    if (shape_.overflow == Overflow::error) add_reference(body);  // it throws, and leaves the payload with the caller
+    overflow(lane, body);
+    return true;
 }
 
 void OutChannel::overflow(Lane& lane, PayloadBody* body) {
@@ -214,7 +291,13 @@ void OutChannel::pump() {
                 want(lane);
                 break;
             }
-            send(lane, *edge, lane.held_back.pop());
+            if (!never_waits()) {
+                send(lane, *edge, lane.held_back.pop());
+            } else if (try_send(lane, *edge, lane.held_back.front())) {
+                static_cast<void>(lane.held_back.pop());
+            } else {
+                break;
+            }
         }
     }
     if (recalled_ || (ended_ && to_coordinator_ != nullptr)) give_back();
@@ -229,10 +312,27 @@ void OutChannel::end() {
     }
     ended_ = true;
     for (Edge& edge : edges_) {
+        edge.told_end = true;
         reactor_.send(*edge.transport, edge.peer,
                       End{.head = {0, shape_.number, FrameKind::end, 0}, .count = edge.sent});
     }
     if (to_coordinator_ != nullptr) give_back();
+}
+
+bool OutChannel::try_end() {
+    pump();
+    for (const Lane& lane : lanes_) {
+        if (!lane.held_back.empty()) return false;
+    }
+    ended_ = true;
+    for (Edge& edge : edges_) {
+        if (edge.told_end) continue;
+        if (reactor_.try_reserve(*edge.transport, edge.peer, sizeof(End)).empty()) return false;
+        edge.told_end = true;
+        reactor_.send(*edge.transport, edge.peer,
+                      End{.head = {0, shape_.number, FrameKind::end, 0}, .count = edge.sent});
+    }
+    return true;
 }
 
 bool OutChannel::finished() const noexcept {
@@ -243,15 +343,32 @@ bool OutChannel::finished() const noexcept {
 void OutChannel::send(Lane& lane, Edge& edge, PayloadBody* body) {
     edge.credits.take(body->size_bytes);
     if (to_coordinator_ != nullptr) --lane.leases;
-    const bool inline_blob = body->size_bytes <= edge.inline_bytes && body->data != nullptr;
     std::span<std::byte> room;
     try {
-        room = reactor_.reserve(*edge.transport, edge.peer, ticket_frame_bytes(*body, edge.sent, inline_blob),
-                                shape_.number);
+        room = reactor_.reserve(*edge.transport, edge.peer,
+                                ticket_frame_bytes(*body, edge.sent, goes_inline(edge, *body)), shape_.number);
     } catch (...) {
         drop(body);
         throw;
     }
+    write(lane, edge, body, room);
+}
+
+bool OutChannel::try_send(Lane& lane, Edge& edge, PayloadBody* body) {
+    const auto room =
+        reactor_.try_reserve(*edge.transport, edge.peer, ticket_frame_bytes(*body, goes_inline(edge, *body)));
+    if (room.empty()) return false;
+    edge.credits.take(body->size_bytes);
+    write(lane, edge, body, room);
+    return true;
+}
+
+bool OutChannel::goes_inline(const Edge& edge, const PayloadBody& body) noexcept {
+    return body.size_bytes <= edge.inline_bytes && body.data != nullptr;
+}
+
+void OutChannel::write(Lane& lane, Edge& edge, PayloadBody* body, std::span<std::byte> room) {
+    const bool inline_blob = goes_inline(edge, *body);
     encode_ticket(*body, shape_.number, edge.sent, inline_blob, room);
     edge.transport->commit(edge.peer);
     ++edge.sent;
@@ -259,7 +376,8 @@ void OutChannel::send(Lane& lane, Edge& edge, PayloadBody* body) {
     add(status_.bytes, body->size_bytes);
     add(status_.credits, ~std::uint64_t{0});  // one less
     // A small blob that comes from nothing else is complete in the frame; all others are kept until they are settled.
-    if (inline_blob && !body->has_block && !body->received && body->parent == nullptr && body->kept.empty()) {
+    const bool owed = body->received && !body->settled;
+    if (inline_blob && !body->has_block && !owed && body->parent == nullptr && body->kept.empty()) {
         drop_reference(body);
         body = nullptr;
     }

@@ -13,6 +13,10 @@
 
 namespace penstock {
 
+/// Which part of a channel's way a shape describes. A central channel has two: from its producers to the coordinator,
+/// and from there to its consumers.
+enum class Leg : std::uint8_t { whole, to_broker, from_broker };
+
 /// What both ends of a channel work out from the plan, so that no message is needed to agree.
 struct ChannelShape {
     std::uint16_t number;
@@ -21,6 +25,8 @@ struct ChannelShape {
     std::string key = {};
     Overflow overflow = Overflow::block;
     Dispatch dispatch = Dispatch::direct;
+    PassBy by = PassBy::reference;
+    Leg leg = Leg::whole;
     std::string transport = "auto";
     Rank first_sender;
     std::uint32_t senders;
@@ -33,11 +39,17 @@ struct ChannelShape {
     [[nodiscard]] Credits initial_credits() const noexcept;
     /// Payloads that may be on their way to one receiver, from all senders.
     [[nodiscard]] std::uint64_t most_under_way() const noexcept;
+    /// Leads to the owner of a blob that its sender only hands on.
+    [[nodiscard]] std::string_view transport_to_owners() const noexcept { return transport == "mpi" ? "mpi" : "auto"; }
     /// Several producers compete, so that the coordinator hands out what the consumers grant. Where there is only one
     /// the consumers grant to it.
     [[nodiscard]] bool asks_coordinator() const noexcept { return dispatch == Dispatch::leased && senders > 1; }
 };
 [[nodiscard]] ChannelShape shape_of(const Plan& plan, std::uint16_t channel);
+/// The part of a channel that its producers have an end of: all of it, or the way to the coordinator.
+[[nodiscard]] ChannelShape sending_leg(const ChannelShape& channel);
+/// The part that its consumers have an end of.
+[[nodiscard]] ChannelShape receiving_leg(const ChannelShape& channel);
 
 /// The sending end of a channel: picks receivers, holds credits, keeps custody of what is under way.
 class OutChannel final : public FrameReceiver {
@@ -54,10 +66,16 @@ public:
     /// Hands on a payload; takes over one reference. What happens when the receivers are full is the channel's policy.
     /// @throws Error{exhausted} under `overflow: error`, Error{invalid_input} if the routing key is missing.
     void publish(PayloadBody* body);
+    /// The same for the coordinator, which never waits: a payload that would block is left with the caller. It is
+    /// offered again until it is taken, before any other: some of its receivers may have got it.
+    /// @return whether it is taken over.
+    [[nodiscard]] bool try_publish(PayloadBody* body);
     /// Sends what was held back, as far as credits allow, and gives back leases that were recalled.
     void pump();
     /// Sends everything held back, waiting for credit, and then END to every receiver.
     void end();
+    /// The same without waiting. @return whether every receiver has been told; call again if not.
+    [[nodiscard]] bool try_end();
     /// Everything sent is settled and every receiver has acknowledged END.
     [[nodiscard]] bool finished() const noexcept;
     /// It has nothing to send with, and the coordinator has not said for so long that it has heard of it.
@@ -76,6 +94,7 @@ private:
         std::uint64_t sent = 0;
         Fifo<PayloadBody*> in_flight{64};  ///< From the oldest unsettled on; null where nothing is kept.
         std::uint64_t oldest = 0;          ///< Edge sequence of its front.
+        bool told_end = false;
         bool acknowledged = false;
     };
     /// Receivers that stand in for each other: all of them for `balance`, one otherwise.
@@ -92,11 +111,17 @@ private:
         SteadyClock::time_point heard_at{};  ///< Or asked.
     };
 
-    [[nodiscard]] std::size_t hash_lane(const PayloadBody& body) const;
+    [[nodiscard]] bool never_waits() const noexcept { return shape_.leg == Leg::from_broker; }
+    [[nodiscard]] static bool goes_inline(const Edge& edge, const PayloadBody& body) noexcept;
+    [[nodiscard]] std::uint64_t hash_or_drop(PayloadBody* body) const;
+    [[nodiscard]] std::uint64_t key_hash(const PayloadBody& body) const;
     [[nodiscard]] Edge* pick(Lane& lane, std::uint64_t bytes) noexcept;
     void offer(Lane& lane, PayloadBody* body);
     void overflow(Lane& lane, PayloadBody* body);
+    [[nodiscard]] bool try_offer(Lane& lane, PayloadBody* body);
     void send(Lane& lane, Edge& edge, PayloadBody* body);
+    [[nodiscard]] bool try_send(Lane& lane, Edge& edge, PayloadBody* body);
+    void write(Lane& lane, Edge& edge, PayloadBody* body, std::span<std::byte> room);
     void ask(Lane& lane);
     void want(Lane& lane);
     void give_back();
@@ -113,6 +138,7 @@ private:
     std::vector<Edge> edges_;
     std::vector<Lane> lanes_;
     std::size_t next_lane_ = 0;
+    std::size_t next_part_ = 0;  ///< Of a broadcast that `try_publish` could not finish.
     std::size_t hold_limit_ = 0;
     std::uint64_t most_credits_ = 0;  // on one edge
     std::uint64_t next_sequence_ = 0;

@@ -26,8 +26,16 @@ Reactor::Reactor(const TransportSet& transports, Options options) : transports_{
 Transport& Reactor::connect(Rank peer, std::string_view wanted) {
     Transport& transport = *transports_.choose(peer, wanted).transport;
     transport.connect(peer);
-    if (std::find(active_.begin(), active_.end(), &transport) == active_.end()) active_.push_back(&transport);
+    activate(transport);
     return transport;
+}
+
+void Reactor::watch(Rank peer, std::string_view wanted) {
+    activate(*transports_.choose(peer, wanted).transport);
+}
+
+void Reactor::activate(Transport& transport) {
+    if (std::find(active_.begin(), active_.end(), &transport) == active_.end()) active_.push_back(&transport);
 }
 
 void Reactor::set_input(std::uint16_t channel, FrameReceiver* receiver) {
@@ -122,16 +130,19 @@ void Reactor::wake() noexcept {
     for (Transport* transport : active_) transport->wake();
 }
 
-std::span<std::byte> Reactor::reserve(Transport& transport, Rank peer, std::size_t bytes, std::uint16_t channel) {
+std::span<std::byte> Reactor::try_reserve(Transport& transport, Rank peer, std::size_t bytes) {
     if (bytes > transport.capabilities().max_frame_bytes) {
         throw Error{Errc::invalid_input, "metadata too large for transport '" + std::string{transport.name()} + "'"};
     }
     unflushed_ = true;
-    auto room = transport.reserve(peer, bytes);
+    return transport.reserve(peer, bytes);
+}
+
+std::span<std::byte> Reactor::reserve(Transport& transport, Rank peer, std::size_t bytes, std::uint16_t channel) {
+    auto room = try_reserve(transport, peer, bytes);
     while (room.empty()) {
         wait(Activity::waiting_for_outbox, channel);
-        unflushed_ = true;
-        room = transport.reserve(peer, bytes);
+        room = try_reserve(transport, peer, bytes);
     }
     return room;
 }

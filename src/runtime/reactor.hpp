@@ -45,6 +45,8 @@ public:
 
     /// Opens the way to a peer and polls its transport from now on.
     Transport& connect(Rank peer, std::string_view wanted);
+    /// Polls the transport that leads there, so that the peer can fetch blobs from here though no frame passes.
+    void watch(Rank peer, std::string_view wanted);
     [[nodiscard]] const TransportSet& transports() const noexcept { return transports_; }
 
     /// Frames of `channel` go to its receiving end (tickets, ends) and its sending end (returns, acknowledgements,
@@ -77,6 +79,8 @@ public:
     /// Room for a frame, waiting for it if need be.
     [[nodiscard]] std::span<std::byte> reserve(Transport& transport, Rank peer, std::size_t bytes,
                                                std::uint16_t channel);
+    /// The same without waiting: empty if there is none now. What makes room ends a `wait`.
+    [[nodiscard]] std::span<std::byte> try_reserve(Transport& transport, Rank peer, std::size_t bytes);
     /// Sends one small frame.
     template <class Frame>
     void send(Transport& transport, Rank peer, Frame frame) {
@@ -93,6 +97,7 @@ private:
     void on_frame(Rank from, std::span<const std::byte> frame) override;
     void on_fetched(std::uint64_t token, std::string_view error) override;
     void on_lost(Rank peer, std::string_view reason) override;
+    void activate(Transport& transport);
     void idle(std::chrono::nanoseconds at_most);
     void keep_house();
 

@@ -105,6 +105,21 @@ ChannelTotals channel_totals(const Plan& plan, const RunSnapshot& run, std::uint
             totals.queued += received->queued;
         }
     }
+    const auto broker = std::find_if(run.brokers.begin(), run.brokers.end(),
+                                     [&](const BrokerView& view) { return view.channel == channel; });
+    if (broker == run.brokers.end()) return totals;
+    // Producers send to the coordinator; it sends to the receivers, and counts as they do elsewhere.
+    const PlannedChannel& planned = plan.channels[channel];
+    if (planned.route == Route::broadcast) {
+        const auto receivers = static_cast<std::uint64_t>(plan.stages[planned.to].instances);
+        totals.published *= receivers;
+        totals.dropped *= receivers;
+    }
+    totals.dropped += broker->dropped;
+    totals.settled = broker->settled;
+    totals.bytes = broker->bytes;
+    totals.queued += broker->queued;
+    totals.rank0_bytes = broker->touched_bytes;
     return totals;
 }
 
@@ -138,7 +153,8 @@ std::string snapshot_json(const Plan& plan, const RunSnapshot& run, std::string_
                                     {"delivered", totals.delivered},
                                     {"settled", totals.settled},
                                     {"dropped", totals.dropped},
-                                    {"bytes", totals.bytes}});
+                                    {"bytes", totals.bytes},
+                                    {"rank0_bytes", totals.rank0_bytes}});
     }
     return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
@@ -171,6 +187,12 @@ std::string snapshot_table(const Plan& plan, const RunSnapshot& run) {
 
 std::string waiting_report(const Plan& plan, const RunSnapshot& run) {
     std::string text;
+    for (const BrokerView& broker : run.brokers) {
+        if (broker.queued == 0) continue;
+        text += fmt::format(
+            "  coordinator (rank 0): {} payloads of channel '{}' wait; holds {} credits, {} unsettled\n", broker.queued,
+            plan.channels[broker.channel].name, broker.credits, broker.published - broker.dropped - broker.settled);
+    }
     for (const InstanceView& view : run.instances) {
         if (view.done) continue;
         const Place place = plan.place(view.rank);

@@ -22,6 +22,18 @@ struct InstanceView {
     Status status{};
 };
 
+/// What the coordinator has done for a central channel.
+struct BrokerView {
+    std::uint16_t channel = 0;
+    std::uint64_t published = 0;  ///< Once for each receiver that was to get it.
+    std::uint64_t settled = 0;    ///< By the consumers.
+    std::uint64_t dropped = 0;
+    std::uint64_t bytes = 0;          ///< Of blobs whose tickets it has passed on.
+    std::uint64_t queued = 0;         ///< Tickets that wait in the coordinator.
+    std::uint64_t credits = 0;        ///< Its, at the consumers.
+    std::uint64_t touched_bytes = 0;  ///< Of blobs that went through the coordinator themselves.
+};
+
 /// The whole run at one moment. A value.
 struct RunSnapshot {
     RunState state = RunState::starting;
@@ -30,6 +42,7 @@ struct RunSnapshot {
     bool aborted = false;  ///< Not everybody was left able to end in order.
     double elapsed_s = 0;
     std::vector<InstanceView> instances = {};  ///< By rank, from 1.
+    std::vector<BrokerView> brokers = {};      ///< Of the central channels.
 };
 
 /// Sums over the instances of a stage or the ends of a channel.
@@ -40,6 +53,7 @@ struct ChannelTotals {
     std::uint64_t dropped = 0;
     std::uint64_t bytes = 0;
     std::uint64_t queued = 0;
+    std::uint64_t rank0_bytes = 0;  ///< Of blobs that went through the coordinator.
 };
 [[nodiscard]] ChannelTotals channel_totals(const Plan& plan, const RunSnapshot& run, std::uint16_t channel);
 /// A counter that operators named, summed over the instances of a stage.

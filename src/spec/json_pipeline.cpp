@@ -206,7 +206,7 @@ private:
         if (const auto policy = fields.word("overflow", vocabulary::overflow)) channel.overflow = *policy;
         if (const auto kind = fields.word("transport", vocabulary::transport)) channel.transport = *kind;
         if (const auto dispatch = fields.word("dispatch", vocabulary::dispatch)) channel.dispatch = *dispatch;
-        static_cast<void>(fields.word("by", vocabulary::by));
+        if (const auto by = fields.word("by", vocabulary::by)) channel.by = *by;
         fields.refuse_unavailable("filter");
         read_compression(fields);
         read_key(fields, channel);

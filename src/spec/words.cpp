@@ -24,6 +24,10 @@ std::string_view name_of(Dispatch dispatch) noexcept {
     return vocabulary::dispatch.name_of(dispatch);
 }
 
+std::string_view name_of(PassBy by) noexcept {
+    return vocabulary::by.name_of(by);
+}
+
 std::string_view name_of(TransportKind transport) noexcept {
     return vocabulary::transport.name_of(transport);
 }

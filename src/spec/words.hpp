@@ -48,8 +48,6 @@ template <class Value>
     return names;
 }
 
-enum class PassBy : std::uint8_t { reference };
-
 namespace vocabulary {
 
 inline constexpr std::array device_words{Word<Device>{"cpu", Device::cpu}};
@@ -64,21 +62,21 @@ inline constexpr std::array transport_words{Word<TransportKind>{"auto", Transpor
                                             Word<TransportKind>{"shm", TransportKind::shm},
                                             Word<TransportKind>{"mpi", TransportKind::mpi}};
 inline constexpr std::array dispatch_words{Word<Dispatch>{"direct", Dispatch::direct},
-                                           Word<Dispatch>{"leased", Dispatch::leased}};
-inline constexpr std::array by_words{Word<PassBy>{"reference", PassBy::reference}};
+                                           Word<Dispatch>{"leased", Dispatch::leased},
+                                           Word<Dispatch>{"central", Dispatch::central}};
+inline constexpr std::array by_words{Word<PassBy>{"reference", PassBy::reference},
+                                     Word<PassBy>{"value", PassBy::value}};
 
 inline constexpr std::array<std::string_view, 1> later_devices{"gpu"};
 inline constexpr std::array<std::string_view, 1> later_overflows{"spill"};
 inline constexpr std::array<std::string_view, 2> later_transports{"ucx", "ofi"};
-inline constexpr std::array<std::string_view, 1> later_dispatches{"central"};
-inline constexpr std::array<std::string_view, 1> later_by{"value"};
 
 inline constexpr Vocabulary<Device> device{device_words, later_devices};
 inline constexpr Vocabulary<Route> route{route_words};
 inline constexpr Vocabulary<Overflow> overflow{overflow_words, later_overflows};
 inline constexpr Vocabulary<TransportKind> transport{transport_words, later_transports};
-inline constexpr Vocabulary<Dispatch> dispatch{dispatch_words, later_dispatches};
-inline constexpr Vocabulary<PassBy> by{by_words, later_by};
+inline constexpr Vocabulary<Dispatch> dispatch{dispatch_words};
+inline constexpr Vocabulary<PassBy> by{by_words};
 
 }  // namespace vocabulary
 }  // namespace penstock

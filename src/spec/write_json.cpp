@@ -39,6 +39,7 @@ Json channel_json(const ChannelSpec& channel) {
     }
     if (channel.overflow != defaults.overflow) json["overflow"] = name_of(channel.overflow);
     if (channel.dispatch != defaults.dispatch) json["dispatch"] = name_of(channel.dispatch);
+    if (channel.by != defaults.by) json["by"] = name_of(channel.by);
     if (channel.transport != defaults.transport) json["transport"] = name_of(channel.transport);
     return json;
 }

@@ -16,12 +16,14 @@ BATCH = 100
 RANKS = {"producer.0": 1, "processor.0": 2, "processor.1": 3, "consumer.0": 4}
 
 
-def pipeline(interval):
+def pipeline(interval, **keys):
     return line_of(stage("producer", "records", batch_size=BATCH, total_batches=0, interval=interval),
-                   stage("processor", "scale_records", instances=2), stage("consumer", "csv_sink"))
+                   stage("processor", "scale_records", instances=2), stage("consumer", "csv_sink"), **keys)
 
 
 class Killed(RunTestCase):
+    keys = {}  # of the channels
+
     @classmethod
     def setUpClass(cls):
         print(f"PENSTOCK_TEST_SEED={SEED}", flush=True)
@@ -33,7 +35,7 @@ class Killed(RunTestCase):
     def start_killable(self):
         """Alternates between a source that runs at full speed and one that leaves the others waiting."""
         self.runs_dir = self.folder / f"runs-{len(self.started)}"
-        return self.start(pipeline(("0ms", "1ms")[len(self.started) % 2]))
+        return self.start(pipeline(("0ms", "1ms")[len(self.started) % 2], **self.keys))
 
     def kill_at_some_moment(self, run, label):
         process = run.process(label)
@@ -115,6 +117,12 @@ class Killed(RunTestCase):
 
                 self.assert_code(run, 6, seconds=30)
                 self.assertIn("signal 9", run.err)
+
+
+class KilledWhileCentral(Killed):
+    """Tickets go through the coordinator; what is settled has reached its consumer all the same."""
+
+    keys = {"dispatch": "central"}
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@
 
 #include "base/clock.hpp"
 #include "memory/arena.hpp"
+#include "runtime/broker.hpp"
 #include "runtime/channel_leases.hpp"
 #include "runtime/drafts.hpp"
 #include "runtime/in_channel.hpp"
@@ -297,6 +298,15 @@ private:
     return shape;
 }
 
+/// The same, central.
+[[nodiscard]] inline ChannelShape central_shape(std::uint32_t senders, std::uint32_t receivers,
+                                                PassBy by = PassBy::reference) {
+    ChannelShape shape = leased_shape(senders, receivers);
+    shape.dispatch = Dispatch::central;
+    shape.by = by;
+    return shape;
+}
+
 /// A world of one channel.
 struct ChannelWorld {
     explicit ChannelWorld(const ChannelShape& channel, World::Wrap wrap = {})
@@ -306,9 +316,18 @@ struct ChannelWorld {
             world[0].reactor.set_housekeeping([this] { leases->serve(); });
             world.on_turn(0, [this] { static_cast<void>(leases->recall(SteadyClock::now())); });
         }
-        for (std::uint32_t i = 0; i < shape.senders; ++i) senders.emplace_back(world[shape.first_sender + i], shape);
+        if (shape.dispatch == Dispatch::central) {
+            Endpoint& at = world[0];
+            broker = std::make_unique<Broker>(shape, Broker::Process{at.reactor, at.drafts, at.arena, at.bodies},
+                                              copies_at_broker);
+            at.reactor.set_housekeeping([this] { broker->pump(); });
+            world.on_turn(0, [this] { broker->pump(); });
+        }
+        for (std::uint32_t i = 0; i < shape.senders; ++i) {
+            senders.emplace_back(world[shape.first_sender + i], sending_leg(shape));
+        }
         for (std::uint32_t i = 0; i < shape.receivers; ++i) {
-            receivers.emplace_back(world[shape.first_receiver + i], shape);
+            receivers.emplace_back(world[shape.first_receiver + i], receiving_leg(shape));
         }
     }
 
@@ -333,7 +352,10 @@ struct ChannelWorld {
 
     ChannelShape shape;
     World world;
+    static constexpr std::uint64_t copies_at_broker = std::uint64_t{8} << 20U;
+
     std::unique_ptr<ChannelLeases> leases;  // of the coordinator, if it has any
+    std::unique_ptr<Broker> broker;         // likewise
     std::deque<Sender> senders;
     std::deque<Receiver> receivers;
 };

@@ -73,6 +73,32 @@ class Demo(Mpi):
                 self.assertEqual(len(re.findall("^penstock: invalid input: ", run.err, re.MULTILINE)), 1)
                 self.assertEqual(json.loads(run.out[: run.out.rindex("}") + 1])["error"]["exit_code"], 2)
 
+    def test_dispatches_centrally_over_every_transport(self):
+        for transport in ("auto", "mpi"):
+            for by in ("reference", "value"):
+                with self.subTest(transport=transport, by=by):
+                    spec = line_of(stage("source", "pattern", size_bytes="300KiB", count=60),
+                                   stage("middle", "pass", instances=2), stage("sink", "null"),
+                                   dispatch="central", by=by)
+                    folder = self.run_mpi(spec, "--transport", transport, "--arena-mib", "8")
+
+                    self.assertEqual(folder.counter("sink", "bytes"), 60 * 300 << 10)
+                    for name in ("source-middle", "middle-sink"):
+                        counts = folder.channel(name)
+                        self.assertEqual(counts["settled"], 60)
+                        self.assertEqual(counts["rank0_bytes"], 60 * 300 << 10 if by == "value" else 0)
+
+    def test_hands_on_blobs_of_owners_that_another_transport_leads_to(self):
+        spec = line_of(stage("source", "pattern", size_bytes="300KiB", count=60), stage("middle", "pass"),
+                       stage("sink", "null"))
+        for first, second in (("shm", "mpi"), ("mpi", "shm")):
+            with self.subTest(first=first, second=second):
+                spec["channels"][0]["transport"] = first
+                spec["channels"][1]["transport"] = second
+                folder = self.run_mpi(spec, ranks=4)
+
+                self.assertEqual(folder.counter("sink", "bytes"), 60 * 300 << 10)
+
     def test_moves_large_payloads_over_mpi(self):
         spec = line_of(stage("source", "pattern", size_bytes="3MiB", count=100), stage("middle", "pass"),
                        stage("sink", "null"))

@@ -91,6 +91,21 @@ TEST(Description, TakesOneLineForManyInstances) {
     EXPECT_THAT(describe(planned(spec)), HasSubstr("2-41  left         0-39      pass        cpu\n"));
 }
 
+TEST(Drawing, SaysTheModeOfAChannelWhereItIsNotTheUsualOne) {
+    auto spec = diamond();
+    spec.channels[0].dispatch = Dispatch::leased;
+    spec.channels[1].dispatch = Dispatch::central;
+    spec.channels[1].by = PassBy::value;
+    const auto plan = planned(spec);
+
+    EXPECT_THAT(draw_ascii(plan), AllOf(HasSubstr("  <-- source, balance, leased --"),
+                                        HasSubstr("  <-- source, hash by id, central, by value --"),
+                                        HasSubstr("  <-- left, balance --")));
+    EXPECT_THAT(draw_dot(plan), HasSubstr("[label=\"hash by id, central, by value\"]"));
+    EXPECT_THAT(describe(plan), HasSubstr("block     central, by value  auto"));
+    EXPECT_EQ(nlohmann::json::parse(plan_json(plan))["channels"][1]["by"], "value");
+}
+
 TEST(PlanJson, SaysWhatThePlanSays) {
     const auto json = nlohmann::json::parse(plan_json(planned(diamond())));
 

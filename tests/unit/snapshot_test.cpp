@@ -84,6 +84,32 @@ TEST_F(SnapshotTest, SumsBothEndsOfAChannel) {
     EXPECT_EQ(totals.queued, 4U);
 }
 
+TEST_F(SnapshotTest, CountsACentralChannelOverBothHops) {
+    run.brokers = {
+        {.channel = 0, .published = 15, .settled = 12, .dropped = 1, .bytes = 1400, .queued = 3, .touched_bytes = 90}};
+
+    const ChannelTotals totals = channel_totals(plan, run, 0);
+
+    EXPECT_EQ(totals.published, 20U);
+    EXPECT_EQ(totals.delivered, 15U);
+    EXPECT_EQ(totals.settled, 12U);
+    EXPECT_EQ(totals.dropped, 5U) << "by the producers and by the coordinator";
+    EXPECT_EQ(totals.bytes, 1400U);
+    EXPECT_EQ(totals.queued, 7U);
+    EXPECT_EQ(totals.rank0_bytes, 90U);
+}
+
+TEST_F(SnapshotTest, CountsABroadcastOnceForEachReceiverThoughRankZeroGetsItOnce) {
+    plan.channels[0].route = Route::broadcast;
+    plan.stages[1].instances = 3;
+    run.brokers = {{.channel = 0, .published = 48, .settled = 40}};
+
+    const ChannelTotals totals = channel_totals(plan, run, 0);
+
+    EXPECT_EQ(totals.published, 60U);
+    EXPECT_EQ(totals.dropped, 12U);
+}
+
 TEST_F(SnapshotTest, SumsTheCountersOfAStage) {
     EXPECT_EQ(counter_total(plan, run, 0, "records"), 3000U);
     EXPECT_EQ(counter_total(plan, run, 0, "malformed"), 1U);
@@ -109,7 +135,8 @@ TEST_F(SnapshotTest, IsWrittenAsJson) {
                                         {"delivered", 15},
                                         {"settled", 10},
                                         {"dropped", 4},
-                                        {"bytes", 1600}}));
+                                        {"bytes", 1600},
+                                        {"rank0_bytes", 0}}));
     const json worker = all["stages"][1]["instances"][0];
     EXPECT_EQ(worker["rank"], 3);
     EXPECT_EQ(worker["instance"], 0);

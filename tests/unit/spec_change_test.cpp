@@ -31,6 +31,8 @@ PipelineSpec sample() {
                   .capacity = 7,
                   .capacity_bytes = 123,
                   .overflow = Overflow::error,
+                  .dispatch = Dispatch::central,
+                  .by = PassBy::value,
                   .transport = TransportKind::mpi})
         .build();
 }
@@ -54,6 +56,8 @@ void expect_equal(const ChannelSpec& a, const ChannelSpec& b) {
     EXPECT_EQ(a.capacity, b.capacity);
     EXPECT_EQ(a.capacity_bytes, b.capacity_bytes);
     EXPECT_EQ(a.overflow, b.overflow);
+    EXPECT_EQ(a.dispatch, b.dispatch);
+    EXPECT_EQ(a.by, b.by);
     EXPECT_EQ(a.transport, b.transport);
 }
 

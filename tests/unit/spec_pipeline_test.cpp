@@ -80,7 +80,7 @@ TEST(Pipeline, ReadsEveryKeyOfAStage) {
 TEST(Pipeline, ReadsEveryKeyOfAChannel) {
     const auto spec = parse_pipeline(with_channel(R"("name": "link", "route": "hash", "key": "id",
         "capacity": {"payloads": 8, "bytes": "2MiB"}, "overflow": "latest", "transport": "shm",
-        "dispatch": "direct", "by": "reference", "compression": "none")"));
+        "dispatch": "central", "by": "value", "compression": "none")"));
 
     const auto& channel = spec.channels.at(0);
     EXPECT_EQ(channel.name, "link");
@@ -90,6 +90,8 @@ TEST(Pipeline, ReadsEveryKeyOfAChannel) {
     EXPECT_EQ(channel.capacity_bytes, 2U << 20U);
     EXPECT_EQ(channel.overflow, Overflow::latest);
     EXPECT_EQ(channel.transport, TransportKind::shm);
+    EXPECT_EQ(channel.dispatch, Dispatch::central);
+    EXPECT_EQ(channel.by, PassBy::value);
 }
 
 TEST(Pipeline, TakesACapacityInPayloads) {
@@ -283,9 +285,8 @@ TEST_P(UnavailableChannel, IsReportedAsUnsupported) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Pipeline, UnavailableChannel,
-                         testing::Values(R"("dispatch": "central")", R"("by": "value")", R"("compression": "lz4")",
-                                         R"("filter": "id > 3")", R"("overflow": "spill")", R"("transport": "ucx")",
-                                         R"("transport": "ofi")"));
+                         testing::Values(R"("compression": "lz4")", R"("filter": "id > 3")", R"("overflow": "spill")",
+                                         R"("transport": "ucx")", R"("transport": "ofi")"));
 
 TEST(PipelineErrors, AreInvalidInputIfAnyIs) {
     EXPECT_EQ(parse_error(with_stage(R"("timeout": 1, "bad": 2)")).code(), Errc::invalid_input);

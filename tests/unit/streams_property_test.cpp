@@ -62,6 +62,8 @@ struct Graph {
             shape.route = std::array{Route::balance, Route::round_robin, Route::hash, Route::broadcast}[random() % 4];
             shape.key = "key";
             if (shape.route == Route::balance && random() % 2 == 0) shape.dispatch = Dispatch::leased;
+            if (random() % 3 == 0) shape.dispatch = Dispatch::central;
+            if (random() % 3 == 0) shape.by = PassBy::value;
             graph.channels.push_back(shape);
             graph.to.push_back(to);
             graph.stages[from].outputs.push_back(number);
@@ -104,11 +106,12 @@ public:
           deadline_{SteadyClock::now() + longest_wait} {
         for (const std::uint16_t input : stage_.inputs) {
             in_status_.emplace_back();
-            inputs_.emplace_back(graph.channels[input], at.reactor, at.drafts, at.arena, at.bodies, at.ready,
-                                 in_status_.back());
+            inputs_.emplace_back(receiving_leg(graph.channels[input]), at.reactor, at.drafts, at.arena, at.bodies,
+                                 at.ready, in_status_.back());
             input_of_[input] = &inputs_.back();
         }
-        for (const std::uint16_t output : stage_.outputs) outputs_.emplace_back(at, graph.channels[output]);
+        for (const std::uint16_t output : stage_.outputs)
+            outputs_.emplace_back(at, sending_leg(graph.channels[output]));
         // Waits inside the channels end here, too, when the time is over.
         at.reactor.set_housekeeping([this] {
             at_.drafts.collect();
@@ -253,17 +256,24 @@ TEST_P(RandomGraphs, DeliverSettleAndEndEverything) {
         threads.emplace_back([&] {
             Endpoint at{0, graph.ranks, arenas[0], std::move(transports[0]), Idle::adaptive};
             std::deque<ChannelLeases> leases;
+            std::deque<Broker> brokers;
             for (const ChannelShape& shape : graph.channels) {
                 if (shape.asks_coordinator()) leases.emplace_back(shape, at.reactor);
+                if (shape.dispatch != Dispatch::central) continue;
+                brokers.emplace_back(shape, Broker::Process{at.reactor, at.drafts, at.arena, at.bodies},
+                                     arena_bytes / graph.channels.size());
             }
             at.reactor.set_housekeeping([&] {
                 for (ChannelLeases& channel : leases) channel.serve();
+                for (Broker& channel : brokers) channel.pump();
             });
+            const std::size_t used = arenas[0].used_bytes();
             while (finished < instances) {
                 at.reactor.wait(Activity::waiting_for_input, 0, ChannelLeases::patience);
                 for (ChannelLeases& channel : leases) static_cast<void>(channel.recall(SteadyClock::now()));
                 at.reactor.flush();
             }
+            EXPECT_EQ(arenas[0].used_bytes(), used) << "the coordinator keeps copies";
         });
         for (std::size_t stage = 0; stage < graph.stages.size(); ++stage) {
             for (std::uint32_t i = 0; i < graph.stages[stage].instances; ++i) {
