@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <system_error>
 #include <thread>
 
 #include <fcntl.h>
@@ -119,9 +120,16 @@ private:
 
 }  // namespace
 
+/// A rank that is a thread of this process.
+struct LocalProcesses::Thread {
+    File socket;
+    std::atomic<int> exit_code{-1};  ///< Not negative once it has ended.
+    std::thread thread;
+};
+
 LocalProcesses::LocalProcesses(Rank ranks, std::chrono::milliseconds timeout, std::function<std::string(Rank)> label,
-                               const std::function<int(Rank, Bootstrap&)>& body)
-    : timeout_{timeout}, label_{std::move(label)} {
+                               const std::function<int(Rank, Bootstrap&)>& body, const LocalThreads& threads)
+    : timeout_{timeout}, label_{std::move(label)}, abandon_{threads.abandon} {
     const pid_t parent = getpid();
     std::fflush(nullptr);
     sigset_t stop_signals{};
@@ -129,23 +137,29 @@ LocalProcesses::LocalProcesses(Rank ranks, std::chrono::milliseconds timeout, st
     sigemptyset(&stop_signals);
     sigaddset(&stop_signals, SIGINT);
     sigaddset(&stop_signals, SIGTERM);
-    sigprocmask(SIG_BLOCK, &stop_signals, &before);
+    pthread_sigmask(SIG_BLOCK, &stop_signals, &before);
     for (Rank rank = 1; rank < ranks; ++rank) {
         std::array<int, 2> ends{};
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
-            sigprocmask(SIG_SETMASK, &before, nullptr);
+            pthread_sigmask(SIG_SETMASK, &before, nullptr);
             reap(std::chrono::milliseconds{0});
             throw Error{Errc::exhausted,
                         "no socket for " + label_(rank) + ": " + std::strerror(errno) + "; raise 'ulimit -n'"};
         }
         Child child;
         child.socket = File{ends[0]};
-        const File theirs{ends[1]};
+        File theirs{ends[1]};
         set_time_limit(ends[0], timeout_);
         set_time_limit(ends[1], timeout_);
+        if (std::find(threads.ranks.begin(), threads.ranks.end(), rank) != threads.ranks.end()) {
+            child.thread = std::make_unique<Thread>();
+            child.thread->socket = std::move(theirs);
+            children_.push_back(std::move(child));
+            continue;
+        }
         child.pid = fork();
         if (child.pid < 0) {
-            sigprocmask(SIG_SETMASK, &before, nullptr);
+            pthread_sigmask(SIG_SETMASK, &before, nullptr);
             const int why = errno;
             reap(std::chrono::milliseconds{0});
             throw Error{Errc::exhausted,
@@ -157,15 +171,38 @@ LocalProcesses::LocalProcesses(Rank ranks, std::chrono::milliseconds timeout, st
             if (getppid() != parent) _exit(exit_code(Errc::disconnected));
             prctl(PR_SET_NAME, label_(rank).substr(0, 15).c_str());
             std::signal(SIGINT, SIG_IGN);  // the coordinator takes it for all of us
-            sigprocmask(SIG_SETMASK, &before, nullptr);
-            for (Child& sibling : children_) sibling.socket = File{};
+            pthread_sigmask(SIG_SETMASK, &before, nullptr);
+            for (Child& sibling : children_) {
+                sibling.socket = File{};
+                if (sibling.thread) sibling.thread->socket = File{};
+            }
             child.socket = File{};
             ChildBootstrap bootstrap{rank, ranks, theirs.get()};
             leave(guarded([&] { return body(rank, bootstrap); }));
         }
         children_.push_back(std::move(child));
     }
-    sigprocmask(SIG_SETMASK, &before, nullptr);
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    for (const Rank rank : threads.ranks) start_thread(rank, body);
+}
+
+void LocalProcesses::start_thread(Rank rank, const std::function<int(Rank, Bootstrap&)>& body) {
+    Thread& held = *children_[rank - 1].thread;
+    const auto run = [&held, rank, ranks = size(), body, name = label_(rank).substr(0, 15)] {
+        prctl(PR_SET_NAME, name.c_str());
+        // A signal to this process is for its other threads.
+        sigset_t all{};
+        sigfillset(&all);
+        pthread_sigmask(SIG_BLOCK, &all, nullptr);
+        ChildBootstrap bootstrap{rank, ranks, held.socket.get()};
+        held.exit_code = guarded([&] { return body(rank, bootstrap); });
+    };
+    try {
+        held.thread = std::thread{run};
+    } catch (const std::system_error& error) {
+        reap(std::chrono::milliseconds{0});
+        throw Error{Errc::exhausted, "no thread for " + label_(rank) + ": " + error.what() + "; raise 'ulimit -u'"};
+    }
 }
 
 LocalProcesses::~LocalProcesses() {
@@ -189,6 +226,13 @@ std::vector<std::string> LocalProcesses::allgather(const std::string& mine) {
 
 bool LocalProcesses::collect(Child& child, int& status) noexcept {
     if (child.ended) return false;
+    if (child.thread) {
+        const int code = child.thread->exit_code;
+        if (code < 0 && child.thread->thread.joinable()) return false;
+        child.ended = true;
+        status = W_EXITCODE(code & 0xFF, 0);
+        return true;
+    }
     const pid_t got = waitpid(child.pid, &status, WNOHANG);
     child.ended = got == child.pid || (got < 0 && errno == ECHILD);
     return got == child.pid;
@@ -222,7 +266,13 @@ int LocalProcesses::reap(std::chrono::milliseconds patience) {
         return all;
     };
     while (!all_ended() && SteadyClock::now() < deadline) std::this_thread::sleep_for(std::chrono::milliseconds{1});
+    if (abandon_ != nullptr && !all_ended()) abandon_->store(true);
     for (Child& child : children_) {
+        if (child.thread) {
+            child.socket = File{};  // it may be waiting there
+            if (child.thread->thread.joinable()) child.thread->thread.join();
+            child.ended = true;
+        }
         if (child.ended) continue;
         ++killed;
         kill(child.pid, SIGKILL);

@@ -147,7 +147,8 @@ private:
     bool warned_ = false;
 };
 
-/// Turns what was asked through the run directory into the signals that ask the same.
+/// Does what was asked through the run directory: what a signal would do, or in a part of somebody's program what that
+/// program would.
 class StopRequests {
 public:
     StopRequests(const RunContext& run, Logger& log) : run_{run}, log_{log} {}
@@ -156,8 +157,14 @@ public:
         const StopRequest wanted = requested_stop(run_.directory.path());
         if (wanted <= done_) return;
         log_.info("Asked through the run directory to stop");
-        // Two are needed to abort: the first one may be the one that was asked for before.
-        for (auto at = static_cast<int>(done_); at < static_cast<int>(wanted); ++at) std::raise(SIGTERM);
+        if (run_.takes_signals) {
+            // Two are needed to abort: the first one may be the one that was asked for before.
+            for (auto at = static_cast<int>(done_); at < static_cast<int>(wanted); ++at) std::raise(SIGTERM);
+        } else if (run_.control != nullptr && wanted == StopRequest::drain) {
+            run_.control->stop();
+        } else if (run_.control != nullptr) {
+            run_.control->abort({Errc::failed, "aborted through the run directory; what was not settled is lost"});
+        }
         done_ = wanted;
     }
 
@@ -232,16 +239,19 @@ RunSnapshot run_coordinator(const RunContext& run, Bootstrap& bootstrap, Supervi
                                  .log = *log,
                                  .supervisor = supervisor,
                                  .options = run.options,
-                                 .on_snapshot = [&](const RunSnapshot& snapshot) {
-                                     const auto text = snapshot_json(run.plan, snapshot, run.directory.path());
-                                     files.write("status.json", text);
-                                     if (const auto tell = std::exchange(on_status, {})) {
-                                         tell(text);  // once it has thrown it is not asked again
-                                         on_status = tell;
-                                     }
-                                     progress.show(snapshot);
-                                     requests.look();
-                                 }}};
+                                 .on_snapshot =
+                                     [&](const RunSnapshot& snapshot) {
+                                         const auto text = snapshot_json(run.plan, snapshot, run.directory.path());
+                                         files.write("status.json", text);
+                                         if (const auto tell = std::exchange(on_status, {})) {
+                                             tell(text);  // once it has thrown it is not asked again
+                                             on_status = tell;
+                                         }
+                                         progress.show(snapshot);
+                                         if (run.on_snapshot) run.on_snapshot(snapshot);
+                                     },
+                                 .control = run.control,
+                                 .takes_signals = run.takes_signals}};
         start_up.end();
         has_started = true;
         last = coordinator.run();
@@ -270,7 +280,7 @@ RunResult result_of(const RunContext& run, const RunSnapshot& snapshot) {
             .summary = snapshot_table(run.plan, snapshot)};
 }
 
-int run_instance(const RunContext& run, Bootstrap& bootstrap) {
+int run_instance(const RunContext& run, Bootstrap& bootstrap, const Hosting* hosting) {
     const Rank rank = bootstrap.rank();
     const auto log = logger_for(run, run.plan.label(rank));
     StartUp start_up{bootstrap, run.plan};
@@ -279,7 +289,9 @@ int run_instance(const RunContext& run, Bootstrap& bootstrap) {
         for (const auto& entry : run.plan.stages[run.plan.place(rank).stage].env) {
             setenv(entry.first.c_str(), entry.second.c_str(), 1);
         }
-        Process process{run, start_up};
+        const auto held = std::make_shared<Process>(run, start_up);
+        Process& process = *held;
+        if (hosting != nullptr) hosting->on_arena(std::shared_ptr<Arena>{held, &held->arena});
         Instance instance{{.plan = run.plan,
                            .registry = run.registry,
                            .rank = rank,
@@ -288,10 +300,13 @@ int run_instance(const RunContext& run, Bootstrap& bootstrap) {
                            .log = *log,
                            .results_dir = run.directory.results(),
                            .provenance = provenance_of(run, process, rank),
-                           .communicator = run.stage_communicator}};
+                           .communicator = run.stage_communicator,
+                           .abandoned = hosting != nullptr ? &hosting->abandoned : nullptr}};
         start_up.end();
         has_started = true;
-        return instance.run();
+        const int code = instance.run();
+        if (hosting != nullptr) hosting->on_end();
+        return code;
     } catch (const Error& error) {
         if (!has_started) start_up.fail(error);
         log->error(error.what());
@@ -299,6 +314,21 @@ int run_instance(const RunContext& run, Bootstrap& bootstrap) {
     } catch (const Interrupted&) {
         return exit_code(Errc::disconnected);
     }
+}
+
+std::optional<Errc> errc_of_exit(int code) noexcept {
+    for (const Errc errc : {Errc::invalid_input, Errc::unsupported, Errc::exhausted, Errc::timed_out,
+                            Errc::disconnected, Errc::failed, Errc::internal}) {
+        if (exit_code(errc) == code) return errc;
+    }
+    return std::nullopt;
+}
+
+std::optional<Error> failure_of(const RunResult& result) {
+    const auto code = errc_of_exit(result.exit_code);
+    if (!code) return std::nullopt;
+    const std::string prefix = std::string{name_of(*code)} + ": ";
+    return Error{*code, result.error.starts_with(prefix) ? result.error.substr(prefix.size()) : result.error};
 }
 
 }  // namespace penstock

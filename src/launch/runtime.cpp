@@ -1,5 +1,4 @@
 #include <array>
-#include <optional>
 
 #include <penstock/plan.hpp>
 #include <penstock/runtime.hpp>
@@ -97,15 +96,6 @@ constexpr std::array<std::pair<std::string_view, LogLevel>, 4> levels{
     return options;
 }
 
-/// The failure behind an exit code; nothing for success and for a stop by signal.
-[[nodiscard]] std::optional<Errc> errc_of(int code) noexcept {
-    for (const Errc errc : {Errc::invalid_input, Errc::unsupported, Errc::exhausted, Errc::timed_out,
-                            Errc::disconnected, Errc::failed, Errc::internal}) {
-        if (exit_code(errc) == code) return errc;
-    }
-    return std::nullopt;
-}
-
 }  // namespace
 
 struct Runtime::State {
@@ -143,10 +133,8 @@ RunResult Runtime::try_run(const PipelineSpec& spec) {
 
 RunResult Runtime::run(const PipelineSpec& spec) {
     RunResult result = try_run(spec);
-    const auto code = errc_of(result.exit_code);
-    if (!code) return result;
-    const std::string prefix = std::string{name_of(*code)} + ": ";
-    throw Error{*code, result.error.starts_with(prefix) ? result.error.substr(prefix.size()) : result.error};
+    if (const auto error = failure_of(result)) throw Error{*error};
+    return result;
 }
 
 int exit_code(Errc code) noexcept {

@@ -9,6 +9,8 @@ namespace penstock {
 namespace {
 
 constexpr auto parting_time = std::chrono::seconds{1};
+/// Without its signal nothing tells of a process that has ended.
+constexpr std::chrono::nanoseconds between_looks_at_processes = std::chrono::milliseconds{20};
 
 }  // namespace
 
@@ -63,7 +65,11 @@ Coordinator::~Coordinator() {
 }
 
 RunSnapshot Coordinator::run() {
-    const SignalWatch signals{setup_.reactor, false};
+    std::optional<SignalWatch> signals;
+    if (setup_.takes_signals) signals.emplace(setup_.reactor, false);
+    const auto detach = [](RunControl* control) { control->attach(nullptr); };
+    const std::unique_ptr<RunControl, decltype(detach)> attached{setup_.control, detach};
+    if (attached) attached->attach(&setup_.reactor);
     try {
         wait_for_all_ready();
         if (run_.state == RunState::starting) {
@@ -108,8 +114,9 @@ void Coordinator::watch_until_done() {
     const auto look = stall.count() > 0 ? std::clamp<std::chrono::nanoseconds>(stall / 4, std::chrono::milliseconds{20},
                                                                                std::chrono::milliseconds{500})
                                         : std::chrono::nanoseconds{std::chrono::milliseconds{500}};
+    const auto nap = setup_.takes_signals ? look : std::min(look, between_looks_at_processes);
     while (done_ < members_.size() && run_.state != RunState::failed) {
-        setup_.reactor.wait(Activity::waiting_for_input, 0, std::min(look, recall_leases()));
+        setup_.reactor.wait(Activity::waiting_for_input, 0, std::min(nap, recall_leases()));
         check_processes();
         check_signals();
         if (SteadyClock::now() - refreshed_ < look) continue;
@@ -143,6 +150,8 @@ void Coordinator::check_processes() {
 }
 
 void Coordinator::check_signals() {
+    if (setup_.control != nullptr) check_wishes();
+    if (!setup_.takes_signals) return;
     const int count = SignalWatch::count();
     if (count == 0) return;
     if (stop_signal_ == 0) {
@@ -156,6 +165,19 @@ void Coordinator::check_signals() {
     if (count > 1 && run_.state == RunState::stopping) {
         run_.aborted = true;
         fail(128 + stop_signal_, "aborted by a second signal; what was not settled is lost");
+    }
+}
+
+void Coordinator::check_wishes() {
+    const RunControl::Wishes wishes = setup_.control->take();
+    if (wishes.stop) broadcast(ControlCode::stop);
+    if (wishes.look) {
+        refresh();
+        setup_.on_snapshot(run_);
+    }
+    if (wishes.abort) {
+        run_.aborted = true;
+        fail(exit_code(wishes.abort->code()), wishes.abort->what());
     }
 }
 

@@ -14,6 +14,7 @@
 #include "runtime/channel_leases.hpp"
 #include "runtime/control.hpp"
 #include "runtime/reactor.hpp"
+#include "runtime/run_control.hpp"
 #include "runtime/snapshot.hpp"
 
 namespace penstock {
@@ -42,6 +43,10 @@ public:
         Supervisor& supervisor;
         const RunOptions& options;
         std::function<void(const RunSnapshot&)> on_snapshot;  ///< About once a second, and at every change of state.
+        /// For a run that is a part of its process: other threads steer it, and signals are left alone unless
+        /// `takes_signals`.
+        RunControl* control = nullptr;
+        bool takes_signals = true;
     };
     explicit Coordinator(Setup setup);
     ~Coordinator() override;
@@ -65,6 +70,7 @@ private:
     [[nodiscard]] std::chrono::nanoseconds recall_leases();
     void check_processes();
     void check_signals();
+    void check_wishes();
     void check_stall();
     void refresh();
     void stop(int signal);

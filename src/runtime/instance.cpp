@@ -76,7 +76,8 @@ Instance::~Instance() {
 }
 
 int Instance::run() {
-    const SignalWatch signals{reactor_, true};
+    std::optional<SignalWatch> signals;
+    if (setup_.abandoned == nullptr) signals.emplace(reactor_, true);
     try {
         try {
             construct();
@@ -286,7 +287,8 @@ void Instance::breathe() {
 void Instance::keep_house() {
     drafts_.collect();
     for (auto& output : outputs_) output->pump();
-    check_signals();
+    if (setup_.abandoned == nullptr) check_signals();
+    if (setup_.abandoned != nullptr && setup_.abandoned->load(std::memory_order_relaxed)) reactor_.interrupt();
     if (asks_coordinator_) check_leases();
     if (to_coordinator_->capabilities().maps || !go_) return;
     const auto now = SteadyClock::now();
@@ -445,7 +447,8 @@ bool Instance::wait_until(SteadyClock::time_point then) {
     // Wakes up often enough to be seen alive and to notice a stop.
     while (!stopping_) {
         const auto now = SteadyClock::now();
-        if (now >= then) {
+        const bool woken = woken_.load(std::memory_order_relaxed) && woken_.exchange(false);
+        if (woken || now >= then) {
             status_.set_activity(Activity::operating, 0);
             return true;
         }
@@ -455,6 +458,11 @@ bool Instance::wait_until(SteadyClock::time_point then) {
                       std::min<std::chrono::nanoseconds>(then - now, std::chrono::milliseconds{100}));
     }
     return false;
+}
+
+void Instance::wake() noexcept {
+    woken_.store(true);
+    reactor_.wake();
 }
 
 void Instance::tick_every(std::chrono::nanoseconds period) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -33,6 +34,9 @@ public:
         std::string results_dir;
         Provenance provenance;
         std::optional<int> communicator = {};  ///< Of the stage's instances, as MPI_Comm_f2c takes it.
+        /// Of an instance that is a thread of the coordinator's process: true when nobody coordinates any more. Signals
+        /// are then that process's own business. Null where the instance has its process to itself.
+        const std::atomic<bool>* abandoned = nullptr;
     };
     explicit Instance(const Setup& setup);
     ~Instance() override;
@@ -64,6 +68,7 @@ private:
     OutputTotals output_totals() const noexcept override;
     void count(std::string_view name, std::uint64_t by) override;
     bool wait_until(SteadyClock::time_point then) override;
+    void wake() noexcept override;
     void tick_every(std::chrono::nanoseconds period) override;
     std::optional<int> communicator() const noexcept override { return setup_.communicator; }
 
@@ -116,6 +121,7 @@ private:
     bool bye_ = false;
     int exit_code_ = 0;
     int signals_told_ = 0;
+    std::atomic<bool> woken_{false};
     bool asks_coordinator_ = false;  // for leases
     bool has_complained_ = false;    // that the coordinator is silent
     std::uint64_t last_breath_ = 0;

@@ -355,8 +355,8 @@ void OutChannel::send(Lane& lane, Edge& edge, PayloadBody* body) {
 }
 
 bool OutChannel::try_send(Lane& lane, Edge& edge, PayloadBody* body) {
-    const auto room =
-        reactor_.try_reserve(*edge.transport, edge.peer, ticket_frame_bytes(*body, goes_inline(edge, *body)));
+    const auto room = reactor_.try_reserve(*edge.transport, edge.peer,
+                                           ticket_frame_bytes(*body, edge.sent, goes_inline(edge, *body)));
     if (room.empty()) return false;
     edge.credits.take(body->size_bytes);
     write(lane, edge, body, room);

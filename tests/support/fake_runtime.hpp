@@ -130,6 +130,7 @@ public:
         waits.push_back(then);
         return !stopping;
     }
+    void wake() noexcept override {}
     void tick_every(std::chrono::nanoseconds period) override { tick_period = period; }
     [[nodiscard]] std::optional<int> communicator() const noexcept override { return stage_communicator; }
 
