@@ -1,11 +1,13 @@
 #pragma once
 
 #include <penstock/error.hpp>
+#include <penstock/graph.hpp>
 #include <penstock/log.hpp>
 #include <penstock/memory.hpp>
 #include <penstock/operator.hpp>
 #include <penstock/params.hpp>
 #include <penstock/plan.hpp>
+#include <penstock/runner.hpp>
 #include <penstock/runtime.hpp>
 #include <penstock/spec.hpp>
 #include <penstock/version.hpp>

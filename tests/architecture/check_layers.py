@@ -8,8 +8,9 @@ import sys
 
 # Layer: the layers it may include besides itself. Read top-down: data flows this way.
 MAY_INCLUDE = {
-    "cli": {"http", "launch", "runtime", "plan", "spec", "operators", "kernels", "transports", "memory", "base"},
+    "cli": {"http", "calls", "launch", "runtime", "plan", "spec", "operators", "kernels", "transports", "memory", "base"},
     "http": {"runtime", "base"},
+    "calls": {"launch", "runtime", "plan", "spec", "operators", "transports", "memory", "base"},
     "launch": {"runtime", "plan", "spec", "operators", "transports", "memory", "base"},
     "runtime": {"plan", "spec", "operators", "transports", "memory", "base"},
     "plan": {"spec", "operators", "base"},
@@ -25,7 +26,7 @@ MAY_INCLUDE = {
 PUBLIC = {
     "error": "base", "log": "base", "params": "base", "version": "base",
     "memory": "memory", "operator": "operators", "spec": "spec", "plan": "plan",
-    "runtime": "runtime", "penstock": "cli",
+    "runtime": "runtime", "graph": "calls", "runner": "calls", "penstock": "cli",
 }
 
 # Layers seen through their public header alone: (from, to): the private headers that are allowed all the same.
@@ -33,6 +34,7 @@ INTERFACE_ONLY = {
     ("plan", "operators"): set(),
     ("runtime", "operators"): set(),
     ("launch", "operators"): set(),
+    ("calls", "operators"): set(),
 }
 
 # Third-party header: the files under src/ that may see it. What the patterns do not name may not.

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Installs penstock into a temporary place, builds the hello project against it, runs it and checks what it prints."""
+"""Installs penstock into a temporary place, builds the programs of jobs/ against it, runs them and checks what they
+print."""
 
 import argparse
 import pathlib
@@ -40,11 +41,14 @@ def main():
              f"-DCMAKE_PREFIX_PATH={prefix}", f"-DCMAKE_CXX_COMPILER={arguments.compiler}",
              f"-DCMAKE_CXX_FLAGS={arguments.flags}")
         call(arguments.cmake, "--build", build)
+        pongs = call(build / "ping", "100", cwd=folder).strip()
         printed = call(build / "hello", "--launch", "local", arguments.source / "hello.json", cwd=folder)
     lines = [line.strip() for line in printed.splitlines()]
     numbers = [line for line in lines if line and all(part.isdigit() for part in line.split())]
     if numbers != EXPECTED:
         sys.exit(f"expected {EXPECTED}, got {lines}")
+    if pongs != "800 pongs for 800 pings":
+        sys.exit(f"expected 800 pongs, got {pongs!r}")
     print("consumer: ok")
 
 
