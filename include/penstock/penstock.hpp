@@ -2,6 +2,7 @@
 
 #include <penstock/error.hpp>
 #include <penstock/graph.hpp>
+#include <penstock/jobs.hpp>
 #include <penstock/log.hpp>
 #include <penstock/memory.hpp>
 #include <penstock/operator.hpp>

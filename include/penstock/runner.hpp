@@ -88,12 +88,13 @@ public:
     /// @throws Error{disconnected} unless it serves, Error{exhausted} if calls hold all memory for too long.
     template <Wire T>
     [[nodiscard]] Draft<T> draft(const Shape& shape) {
-        return Draft<T>{allocate(dtype_of<T>(), shape)};
+        return Draft<T>{draft(dtype_of<T>(), shape)};
     }
     template <Wire T>
     [[nodiscard]] Draft<T> draft(std::size_t count) {
-        return Draft<T>{allocate(dtype_of<T>(), Shape{count})};
+        return Draft<T>{draft(dtype_of<T>(), Shape{count})};
     }
+    [[nodiscard]] RawDraft draft(DType dtype, const Shape& shape);
 
     /// Sends the draft into the graph and waits for what comes out of it.
     ///
@@ -119,8 +120,6 @@ public:
     [[nodiscard]] std::string run_dir() const;
 
 private:
-    [[nodiscard]] RawDraft allocate(DType dtype, const Shape& shape);
-
     struct State;
     std::unique_ptr<State> state_;
 };

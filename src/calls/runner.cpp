@@ -119,7 +119,7 @@ bool Runner::serving() const {
     return state_->current && state_->current->serving();
 }
 
-RawDraft Runner::allocate(DType dtype, const Shape& shape) {
+RawDraft Runner::draft(DType dtype, const Shape& shape) {
     return state_->session()->draft(dtype, shape);
 }
 

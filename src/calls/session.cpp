@@ -62,7 +62,8 @@ const PlannedStage& Session::stage(std::string_view name) const {
 void Session::start(bool takes_signals) {
     coordinator_ = std::thread{[this, takes_signals] { run(takes_signals); }};
     std::unique_lock lock{mutex_};
-    changed_.wait(lock, [&] { return state_ != State::starting; });  // bounded by RunOptions::start_timeout
+    // Bounded by RunOptions::start_timeout.
+    changed_.wait(lock, [&] { return state_ == State::serving || state_ == State::over; });
     if (state_ != State::over) return;
     lock.unlock();
     join();
@@ -77,13 +78,14 @@ void Session::wait() {
 RunResult Session::stop(std::chrono::milliseconds drain) {
     {
         const std::lock_guard lock{mutex_};
-        if (state_ != State::over) state_ = State::stopping;
+        state_ = std::max(state_, State::stopping);
     }
     queue_.close();
     const auto is_over = [&] { return state_ == State::over; };
     std::unique_lock lock{mutex_};
     if (!changed_.wait_until(lock, after(drain), is_over)) {
         lock.unlock();
+        kills_ = true;
         control_.abort({Errc::timed_out, "stopped with " + std::to_string(table_.counts().in_flight) +
                                              " calls in the graph after " + format_duration(drain) + "\n" +
                                              whereabouts()});
@@ -145,8 +147,11 @@ RunResult Session::coordinate(bool takes_signals) {
     if (!takes_signals) leave_signals_to_other_threads();
     const RunSnapshot last = run_coordinator(run, processes, processes);
     RunResult result = result_of(run, last);
+    set_state(State::stopping);
     table_.end(why_over(result));
-    processes.reap(last.exit_code == 0 ? patience_after_success : patience_after_failure);
+    processes.reap(kills_                ? std::chrono::milliseconds{0}
+                   : last.exit_code == 0 ? patience_after_success
+                                         : patience_after_failure);
     return result;
 }
 
@@ -172,7 +177,7 @@ void Session::end(RunResult result) {
 
 void Session::set_state(State state) {
     const std::lock_guard lock{mutex_};
-    if (state_ == State::starting) state_ = state;
+    if (state_ < state) state_ = state;
     changed_.notify_all();
 }
 

@@ -67,6 +67,7 @@ private:
     CallPorts ports_;
     Registry registry_;
     std::atomic<bool> abandoned_{false};
+    std::atomic<bool> kills_{false};  // what does not leave at once
 
     std::mutex mutex_;  // for what follows
     std::condition_variable changed_;

@@ -26,7 +26,7 @@ MAY_INCLUDE = {
 PUBLIC = {
     "error": "base", "log": "base", "params": "base", "version": "base",
     "memory": "memory", "operator": "operators", "spec": "spec", "plan": "plan",
-    "runtime": "runtime", "graph": "calls", "runner": "calls", "penstock": "cli",
+    "runtime": "runtime", "graph": "calls", "runner": "calls", "jobs": "calls", "penstock": "cli",
 }
 
 # Layers seen through their public header alone: (from, to): the private headers that are allowed all the same.
