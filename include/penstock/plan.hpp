@@ -61,7 +61,9 @@ struct Plan {
 };
 
 /// Checks a specification against the registry and places its instances.
+/// @param processes  How many there are, for stages that fill the job: those that the others leave are shared in equal
+/// parts, at least one each. 0: one for each processor that this process may use, and the coordinator.
 /// @throws Error{invalid_input} naming the place in the file, every problem found and the remedy.
-[[nodiscard]] Plan make_plan(const PipelineSpec& spec, const Registry& registry);
+[[nodiscard]] Plan make_plan(const PipelineSpec& spec, const Registry& registry, std::uint32_t processes = 0);
 
 }  // namespace penstock

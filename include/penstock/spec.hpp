@@ -35,10 +35,13 @@ enum class TransportKind : std::uint8_t { automatic, shm, mpi };
 
 /// One step of a pipeline.
 struct StageSpec {
+    /// As many instances as there are processes left for.
+    static constexpr int fill = 0;
+
     std::string name;
     std::string operator_name;
     Params params = {};
-    int instances = 1;
+    int instances = 1;  ///< Or `fill`.
     int threads = 1;
     Device device = Device::cpu;
     std::map<std::string, std::string> env = {};
@@ -80,7 +83,7 @@ struct PipelineSpec {
 [[nodiscard]] std::string_view pipeline_schema() noexcept;
 
 /// Applies one "stage.param=value" to the specification; the value is read as JSON, else as a string.
-/// `stage.instances=N` sets the number of instances.
+/// `stage.instances=N` sets the number of instances, `stage.instances=fill` lets them fill the job.
 /// @throws Error{invalid_input} if the text has another form or there is no such stage.
 void apply_setting(PipelineSpec& spec, std::string_view setting);
 

@@ -11,8 +11,8 @@
 namespace penstock::cli {
 namespace {
 
-Plan plan_of(const PipelineArguments& arguments) {
-    return make_plan(load(arguments), Registry::with_builtins());
+Plan plan_of(const PipelineArguments& arguments, std::uint32_t processes = 0) {
+    return make_plan(load(arguments), Registry::with_builtins(), processes);
 }
 
 int validate(const Program& program, const PipelineArguments& arguments) {
@@ -73,12 +73,18 @@ void add_plan(CLI::App& app, Program& program) {
     auto* command = app.add_subcommand("plan", "Show which process runs what, and how the stages are joined");
     const auto arguments = std::make_shared<PipelineArguments>();
     add_pipeline_arguments(*command, *arguments);
+    const auto processes = std::make_shared<std::uint32_t>(0);
+    command
+        ->add_option("--processes", *processes,
+                     "For a job of so many, which stages with \"instances\": \"fill\" fill; else as many as cores here")
+        ->check(CLI::PositiveNumber)
+        ->type_name("NUMBER");
     add_json_flag(*command, program, "Print the plan as JSON");
     command->footer(examples({"penstock plan jobs/streaming-demo.json",
                               "mpirun -n $(penstock plan p.json --json | jq .processes) penstock run p.json"}));
-    command->final_callback([&program, arguments] {
-        program.action = [&program, arguments] {
-            const auto plan = plan_of(*arguments);
+    command->final_callback([&program, arguments, processes] {
+        program.action = [&program, arguments, processes] {
+            const auto plan = plan_of(*arguments, *processes);
             program.out << (program.json ? plan_json(plan) : describe(plan));
             return 0;
         };

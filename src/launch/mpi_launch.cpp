@@ -96,6 +96,17 @@ bool inside_mpi_job() noexcept {
     return MpiWorld::detected();
 }
 
+std::uint32_t mpi_job_size() {
+    for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"}) {
+        const char* text = std::getenv(name);
+        const long size = text == nullptr ? 0 : std::strtol(text, nullptr, 10);
+        if (size > 0 && size <= std::numeric_limits<std::int32_t>::max()) return static_cast<std::uint32_t>(size);
+    }
+    throw Error{Errc::unsupported,
+                "how many processes this MPI job has is in none of the variables OMPI_COMM_WORLD_SIZE, PMI_SIZE and "
+                "SLURM_STEP_NUM_TASKS; write a number of instances instead of \"fill\""};
+}
+
 bool speaks_for_job() noexcept {
     for (const char* name : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"}) {
         if (const char* rank = std::getenv(name)) return std::string_view{rank} == "0";

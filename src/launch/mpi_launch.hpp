@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+
 #include <penstock/plan.hpp>
 #include <penstock/runtime.hpp>
 
@@ -7,6 +9,9 @@ namespace penstock {
 
 /// True inside a job that mpirun or srun started with an MPI plug-in, in a build that has MPI.
 [[nodiscard]] bool inside_mpi_job() noexcept;
+
+/// How many processes that job has, as its starter says. Needs no MPI. @throws Error{unsupported} if it does not say.
+[[nodiscard]] std::uint32_t mpi_job_size();
 
 /// False in the ranks of an MPI job that leave the talking to rank 0. Needs no MPI.
 [[nodiscard]] bool speaks_for_job() noexcept;

@@ -6,10 +6,10 @@
 #include <map>
 #include <utility>
 
-#include <sched.h>
 #include <unistd.h>
 
 #include "base/clock.hpp"
+#include "base/cores.hpp"
 #include "base/log.hpp"
 #include "launch/run_record.hpp"
 #include "plan/describe.hpp"
@@ -26,13 +26,6 @@ constexpr std::uint64_t arena_bytes_per_rank = 264U << 10U;
 
 [[nodiscard]] std::size_t arena_size(const RunContext& run) {
     return run.options.arena_bytes + arena_overhead_bytes + run.plan.ranks() * arena_bytes_per_rank;
-}
-
-[[nodiscard]] unsigned usable_cores() noexcept {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-    return static_cast<unsigned>(CPU_COUNT(&set));
 }
 
 [[nodiscard]] std::unique_ptr<Logger> logger_for(const RunContext& run, const std::string& label) {

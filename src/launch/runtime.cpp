@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 
 #include <penstock/plan.hpp>
@@ -122,9 +123,10 @@ RunOptions& Runtime::options() noexcept {
 RunResult Runtime::try_run(const PipelineSpec& spec) {
     const RunOptions& options = state_->options;
     try {
-        Plan plan = make_plan(spec, state_->registry);
-        force_transport(plan, options.transport);
         const bool mpi = options.launch == Launch::mpi || (options.launch == Launch::automatic && inside_mpi_job());
+        const bool fills = std::ranges::find(spec.stages, StageSpec::fill, &StageSpec::instances) != spec.stages.end();
+        Plan plan = make_plan(spec, state_->registry, mpi && fills ? mpi_job_size() : 0);
+        force_transport(plan, options.transport);
         return mpi ? run_mpi(plan, state_->registry, options) : run_local(plan, state_->registry, options);
     } catch (const Error& error) {
         return {.exit_code = exit_code(error.code()), .error = error.what(), .coordinator = speaks_for_job()};

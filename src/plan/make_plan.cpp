@@ -38,14 +38,15 @@ std::string name_problem(std::string_view what, std::string_view name) {
 
 class Planner {
 public:
-    Planner(const PipelineSpec& spec, const Registry& registry)
-        : spec_{spec}, registry_{registry}, problems_{subject_of(spec)} {}
+    Planner(const PipelineSpec& spec, const Registry& registry, std::uint32_t processes)
+        : spec_{spec}, registry_{registry}, processes_{processes}, problems_{subject_of(spec)} {}
 
     Plan run() {
         check_size();
         problems_.throw_if_any();  // nothing below is meant for that much
         for (const auto& stage : spec_.stages) add_stage(stage);
         for (const auto& channel : spec_.channels) add_channel(channel);
+        fill();
         check_ranks();
         check_graph(parts_, problems_);
         problems_.throw_if_any();
@@ -91,7 +92,7 @@ private:
     }
 
     void check_counts(const StageSpec& stage) {
-        if (stage.instances < 1 || stage.instances > max_instances) {
+        if (stage.instances != StageSpec::fill && (stage.instances < 1 || stage.instances > max_instances)) {
             problems_.add(place_of(stage, "instances") + ": must be a number from 1 to " +
                           std::to_string(max_instances) + ", not " + std::to_string(stage.instances));
         }
@@ -193,6 +194,26 @@ private:
         return std::nullopt;
     }
 
+    /// Gives stages without a number what the others leave, the first ones one more where it does not come out even.
+    void fill() {
+        std::vector<PlannedStage*> open;
+        std::uint64_t taken = 1;
+        for (auto& stage : plan_.stages) {
+            if (stage.instances == StageSpec::fill) {
+                open.push_back(&stage);
+            } else {
+                taken += static_cast<std::uint64_t>(std::max(stage.instances, 0));
+            }
+        }
+        const std::uint64_t processes = processes_ != 0 ? processes_ : usable_cores() + std::uint64_t{1};
+        std::uint64_t left = processes - std::min(processes, taken);
+        for (std::size_t i = 0; i < open.size(); ++i) {
+            const std::uint64_t share = (left + open.size() - i - 1) / (open.size() - i);
+            open[i]->instances = static_cast<int>(std::clamp<std::uint64_t>(share, 1, max_instances));
+            left -= std::min(left, share);
+        }
+    }
+
     void check_ranks() {
         std::uint64_t ranks = 1;
         for (const auto& stage : plan_.stages) ranks += static_cast<std::uint64_t>(std::max(stage.instances, 0));
@@ -212,6 +233,7 @@ private:
 
     const PipelineSpec& spec_;
     const Registry& registry_;
+    std::uint32_t processes_;
     Problems problems_;
     std::unordered_map<std::string_view, std::uint16_t> stage_numbers_;
     std::unordered_set<std::string> channel_names_;
@@ -221,8 +243,8 @@ private:
 
 }  // namespace
 
-Plan make_plan(const PipelineSpec& spec, const Registry& registry) {
-    return Planner{spec, registry}.run();
+Plan make_plan(const PipelineSpec& spec, const Registry& registry, std::uint32_t processes) {
+    return Planner{spec, registry, processes}.run();
 }
 
 }  // namespace penstock

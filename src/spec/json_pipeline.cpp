@@ -128,10 +128,7 @@ private:
     static int read_instances(const JsonFields& fields) {
         const JsonValue* value = fields.find("instances");
         const auto* word = value == nullptr ? nullptr : std::get_if<std::string>(&value->value);
-        if (word != nullptr && *word == "fill") {
-            fields.refuse("instances", unavailable(*word) + "; write a number, \"instances\": 2", Errc::unsupported);
-            return 1;
-        }
+        if (word != nullptr && *word == "fill") return StageSpec::fill;
         const auto number = fields.integer("instances", {.minimum = 1, .maximum = max_instances, .advice = 2});
         return static_cast<int>(number.value_or(1));
     }

@@ -37,11 +37,12 @@ std::optional<JsonValue> read_value(std::string_view text) {
 }
 
 int read_instances(std::string_view text) {
+    if (text == "fill") return StageSpec::fill;
     const auto value = read_value(text);
     const auto number = value ? as_integer(*value) : std::nullopt;
     if (!number || *number < 1 || *number > max_instances) {
-        throw Error{Errc::invalid_input,
-                    "must be a number from 1 to " + std::to_string(max_instances) + ", not " + in_quotes(text)};
+        throw Error{Errc::invalid_input, "must be \"fill\" or a number from 1 to " + std::to_string(max_instances) +
+                                             ", not " + in_quotes(text)};
     }
     return static_cast<int>(*number);
 }

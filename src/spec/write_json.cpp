@@ -14,7 +14,10 @@ using Json = nlohmann::ordered_json;
 Json stage_json(const StageSpec& stage) {
     Json json{{"name", stage.name}, {"operator", stage.operator_name}};
     if (!stage.params.empty()) json["params"] = params_json(stage.params);
-    if (stage.instances != 1) json["instances"] = stage.instances;
+    if (stage.instances == StageSpec::fill)
+        json["instances"] = "fill";
+    else if (stage.instances != 1)
+        json["instances"] = stage.instances;
     if (stage.threads != 1) json["threads"] = stage.threads;
     if (stage.device != Device::cpu) json["device"] = name_of(stage.device);
     if (!stage.env.empty()) json["env"] = stage.env;

@@ -34,6 +34,14 @@ class Demo(Mpi):
                 self.assertEqual(folder.counter("consumer", "records"), 100_000)
                 self.assertEqual(folder.status["state"], "completed")
 
+    def test_fills_the_job_with_the_stage_that_is_to(self):
+        spec = line_of(stage("producer", "records", total_batches=10), stage("processor", "scale_records", "fill"),
+                       stage("consumer", "csv_sink"))
+        for ranks in (4, 7):
+            folder = self.run_mpi(spec, ranks=ranks)
+            self.assertEqual(len(folder.instance_counters("processor", "records")), ranks - 3)
+            self.assert_demo_rows(folder.result(), range(10_000))
+
     def test_leaves_the_same_run_directory_as_local_processes(self):
         def files(folder):
             return sorted(str(path.relative_to(folder.path)) for path in folder.path.rglob("*"))

@@ -1,4 +1,5 @@
 #include <string>
+#include <vector>
 
 #include <gmock/gmock.h>
 
@@ -48,6 +49,28 @@ TEST(Plan, PlacesInstancesOnRanksInStageOrder) {
     EXPECT_EQ(made.place(3).instance, 1);
     EXPECT_EQ(made.place(5).stage, 3);
     EXPECT_EQ(made.place(5).instance, 0);
+}
+
+/// How many instances the stages of a line get, of which some fill a job of so many processes.
+std::vector<int> filled(std::vector<int> wanted, std::uint32_t processes) {
+    auto spec = line("any_source", "pass", "eat");
+    for (std::size_t i = 0; i < wanted.size(); ++i) spec.stages[i].instances = wanted[i];
+    const Plan made = make_plan(spec, sample_registry(), processes);
+    for (std::size_t i = 0; i < wanted.size(); ++i) wanted[i] = made.stages[i].instances;
+    return wanted;
+}
+
+TEST(Plan, GivesStagesThatFillWhatTheOthersLeave) {
+    constexpr int fill = StageSpec::fill;
+    EXPECT_THAT(filled({1, fill, 2}, 16), ElementsAre(1, 12, 2));
+    EXPECT_THAT(filled({1, fill, fill}, 9), ElementsAre(1, 4, 3));
+    EXPECT_THAT(filled({fill, fill, fill}, 7), ElementsAre(2, 2, 2));
+    // One each at least, also where that is more than there is.
+    EXPECT_THAT(filled({1, fill, fill}, 3), ElementsAre(1, 1, 1));
+    EXPECT_THAT(filled({5, fill, 5}, 2), ElementsAre(5, 1, 5));
+    EXPECT_THAT(filled({1, 2, 3}, 100), ElementsAre(1, 2, 3));
+    // On this machine.
+    EXPECT_GE(filled({1, fill, 1}, 0)[1], 1);
 }
 
 TEST(Plan, LabelsItsRanks) {

@@ -272,8 +272,7 @@ TEST_P(UnavailableStage, IsReportedAsUnsupported) {
 
 INSTANTIATE_TEST_SUITE_P(Pipeline, UnavailableStage,
                          testing::Values(R"("timeout": "5s")", R"("after": ["b"])", R"("placement": {})",
-                                         R"("threads": 4)", R"("device": "gpu")", R"("instances": "fill")",
-                                         R"("ordered": true)"));
+                                         R"("threads": 4)", R"("device": "gpu")", R"("ordered": true)"));
 
 class UnavailableChannel : public testing::TestWithParam<const char*> {};
 

@@ -1,0 +1,8 @@
+#pragma once
+
+namespace penstock {
+
+/// Processors that this process may run on.
+[[nodiscard]] unsigned usable_cores() noexcept;
+
+}  // namespace penstock
