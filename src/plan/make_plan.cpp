@@ -10,6 +10,7 @@
 #include <penstock/error.hpp>
 #include <penstock/plan.hpp>
 
+#include "base/cores.hpp"
 #include "base/nearest.hpp"
 #include "base/quote.hpp"
 #include "plan/check_graph.hpp"
