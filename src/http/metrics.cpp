@@ -30,14 +30,46 @@ struct Family {
     std::string_view label;
 };
 
+void append_head(std::string& text, std::string_view name, std::string_view type, std::string_view help) {
+    fmt::format_to(std::back_inserter(text), "# HELP {} {}\n# TYPE {} {}\n", name, help, name, type);
+}
+
 /// One family: its two comment lines, then a line for each row.
 template <class Rows, class Label, class Value>
 void append(std::string& text, const Family& family, const Rows& rows, Label label, Value value) {
     if (rows.empty()) return;
+    append_head(text, family.name, family.type, family.help);
     auto out = std::back_inserter(text);
-    fmt::format_to(out, "# HELP {} {}\n# TYPE {} {}\n", family.name, family.help, family.name, family.type);
     for (const auto& row : rows) {
         fmt::format_to(out, "{}{{{}=\"{}\"}} {}\n", family.name, family.label, escaped(row.*label), row.*value);
+    }
+}
+
+void append_stalls(std::string& text, const std::vector<ChannelMetrics>& channels) {
+    if (channels.empty()) return;
+    constexpr std::string_view name = "penstock_stalled_seconds_total";
+    append_head(text, name, "counter", "Time in which nothing moved, summed over the instances at its ends.");
+    for (const ChannelMetrics& channel : channels) {
+        for (const auto& cause : channel.stalled_s) {
+            fmt::format_to(std::back_inserter(text), "{}{{channel=\"{}\",cause=\"{}\"}} {}\n", name,
+                           escaped(channel.channel), escaped(cause.first), cause.second);
+        }
+    }
+}
+
+void append_latencies(std::string& text, const std::vector<LatencyMetrics>& latencies) {
+    if (latencies.empty()) return;
+    constexpr std::string_view name = "penstock_latency_seconds";
+    append_head(text, name, "histogram", "From the source of a payload until a sink was done with it.");
+    for (const LatencyMetrics& latency : latencies) {
+        const std::string stage = escaped(latency.stage);
+        auto out = std::back_inserter(text);
+        for (const auto& bucket : latency.at_most) {
+            fmt::format_to(out, "{}_bucket{{stage=\"{}\",le=\"{}\"}} {}\n", name, stage, bucket.first, bucket.second);
+        }
+        fmt::format_to(out, "{}_bucket{{stage=\"{}\",le=\"+Inf\"}} {}\n", name, stage, latency.count);
+        fmt::format_to(out, "{}_sum{{stage=\"{}\"}} {}\n", name, stage, latency.sum_s);
+        fmt::format_to(out, "{}_count{{stage=\"{}\"}} {}\n", name, stage, latency.count);
     }
 }
 
@@ -62,6 +94,14 @@ std::string prometheus_text(const Metrics& metrics) {
             &ChannelMetrics::settled_payloads);
     channel("penstock_dropped_payloads_total", "Payloads dropped by the overflow policy.",
             &ChannelMetrics::dropped_payloads);
+    const auto level = [&](std::string_view name, std::string_view help, auto value) {
+        append(text, {name, "gauge", help, "channel"}, metrics.channels, &ChannelMetrics::channel, value);
+    };
+    level("penstock_queued_payloads", "Payloads waiting for the operators behind it.",
+          &ChannelMetrics::queued_payloads);
+    level("penstock_in_flight_payloads", "Payloads sent and not settled.", &ChannelMetrics::in_flight_payloads);
+    append_stalls(text, metrics.channels);
+    append_latencies(text, metrics.latencies);
     return text;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -21,11 +22,23 @@ struct ChannelMetrics {
     std::uint64_t sent_bytes = 0;
     std::uint64_t settled_payloads = 0;
     std::uint64_t dropped_payloads = 0;
+    std::uint64_t queued_payloads = 0;
+    std::uint64_t in_flight_payloads = 0;
+    std::map<std::string, double> stalled_s = {};  ///< By cause.
+};
+
+/// From source to sink, over the instances of a sink, since the start of the run.
+struct LatencyMetrics {
+    std::string stage;
+    std::map<double, std::uint64_t> at_most;  ///< How many took at most so many seconds.
+    std::uint64_t count = 0;
+    double sum_s = 0;
 };
 
 struct Metrics {
     std::vector<NodeMetrics> nodes;
     std::vector<ChannelMetrics> channels;
+    std::vector<LatencyMetrics> latencies = {};
 };
 
 /// The Prometheus text format, version 0.0.4.

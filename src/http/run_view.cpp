@@ -12,7 +12,7 @@ namespace {
 
 struct InstanceTotals {
     std::uint64_t items = 0;
-    double idle_s = 0;
+    double busy_s = 0;
 };
 
 [[nodiscard]] std::uint64_t items_of(const nlohmann::json& instance) {
@@ -25,13 +25,19 @@ struct InstanceTotals {
     return items;
 }
 
+/// In its operator: a pause counts, but for a source, which has nothing in its hands meanwhile.
+[[nodiscard]] double busy_of(const nlohmann::json& instance) {
+    const auto& time = instance["time_s"];
+    return time["operator"].get<double>() + (instance.contains("inputs") ? time["paced"].get<double>() : 0);
+}
+
 [[nodiscard]] std::map<int, InstanceTotals> totals_of(const nlohmann::json& status) {
     std::map<int, InstanceTotals> totals;
     if (!status.contains("stages")) return totals;
     for (const auto& stage : status["stages"]) {
         if (!stage.contains("instances")) continue;
         for (const auto& instance : stage["instances"]) {
-            totals[instance["rank"].get<int>()] = {items_of(instance), instance["idle_s"].get<double>()};
+            totals[instance["rank"].get<int>()] = {items_of(instance), busy_of(instance)};
         }
     }
     return totals;
@@ -45,10 +51,20 @@ struct InstanceTotals {
     }
     if (seconds <= 0) return node;
     const std::uint64_t items = items_of(instance);
-    const double idle = instance["idle_s"].get<double>() - before.idle_s;
     node.items_per_second = static_cast<double>(items - std::min(items, before.items)) / seconds;
-    node.utilization_percent = std::clamp(100 * (1 - idle / seconds), 0.0, 100.0);
+    node.utilization_percent = std::clamp(100 * (busy_of(instance) - before.busy_s) / seconds, 0.0, 100.0);
     return node;
+}
+
+[[nodiscard]] LatencyMetrics latency_metrics(const nlohmann::json& stage) {
+    const auto& latency = stage["latency_us"];
+    LatencyMetrics metrics{
+        .stage = stage["name"].get<std::string>(), .at_most = {}, .count = latency["count"].get<std::uint64_t>()};
+    metrics.sum_s = latency["mean"].get<double>() * 1e-6 * static_cast<double>(metrics.count);
+    for (const auto& bound : latency["at_most"].items()) {
+        metrics.at_most[std::stod(bound.key()) / 1e6] = bound.value().get<std::uint64_t>();
+    }
+    return metrics;
 }
 
 }  // namespace
@@ -62,6 +78,7 @@ Metrics metrics_between(std::string_view before, std::string_view now) {
             status["elapsed_s"].get<double>() - (before.empty() ? 0 : earlier["elapsed_s"].get<double>());
         Metrics metrics;
         for (const auto& stage : status["stages"]) {
+            if (stage.contains("latency_us")) metrics.latencies.push_back(latency_metrics(stage));
             if (!stage.contains("instances")) continue;
             for (const auto& instance : stage["instances"]) {
                 metrics.nodes.push_back(node_metrics(stage["name"].get<std::string>(), instance,
@@ -73,7 +90,10 @@ Metrics metrics_between(std::string_view before, std::string_view now) {
                                         .sent_payloads = channel["delivered"].get<std::uint64_t>(),
                                         .sent_bytes = channel["bytes"].get<std::uint64_t>(),
                                         .settled_payloads = channel["settled"].get<std::uint64_t>(),
-                                        .dropped_payloads = channel["dropped"].get<std::uint64_t>()});
+                                        .dropped_payloads = channel["dropped"].get<std::uint64_t>(),
+                                        .queued_payloads = channel["queued"].get<std::uint64_t>(),
+                                        .in_flight_payloads = channel["in_flight"].get<std::uint64_t>(),
+                                        .stalled_s = channel["stalled_s"].get<std::map<std::string, double>>()});
         }
         return metrics;
     } catch (const nlohmann::json::exception& error) {

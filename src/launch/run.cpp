@@ -226,12 +226,16 @@ RunSnapshot run_coordinator(const RunContext& run, Bootstrap& bootstrap, Supervi
         run.directory.replace("plan.json", plan_json(run.plan));
         Process process{run, start_up};
         run.directory.write_peers(run.plan, process.hosts, transport_names(run, process, *log));
+        const bool several_hosts = std::any_of(process.hosts.begin(), process.hosts.end(), [&](const HostInfo& host) {
+            return host.host != process.hosts[0].host;
+        });
         Coordinator coordinator{{.plan = run.plan,
                                  .reactor = process.reactor,
                                  .arena = process.arena,
                                  .log = *log,
                                  .supervisor = supervisor,
                                  .options = run.options,
+                                 .several_hosts = several_hosts,
                                  .on_snapshot =
                                      [&](const RunSnapshot& snapshot) {
                                          const auto text = snapshot_json(run.plan, snapshot, run.directory.path());

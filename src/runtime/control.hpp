@@ -19,8 +19,8 @@ enum class ControlCode : std::uint8_t {
     stop = 3,          ///< Coordinator: sources end their streams.
     abort = 4,         ///< Coordinator: leave at once; `number` is the exit code, `text` the reason.
     failed = 5,        ///< Instance: `number` is the exit code, `text` the error.
-    status = 6,        ///< Instance: its status block, where it cannot be mapped.
-    done = 7,          ///< Instance: ended, everything settled; `text` is its last status.
+    status = 6,        ///< Instance: a part of its status block, from byte `number` on.
+    done = 7,          ///< Instance: ended, everything settled; its last status has been sent.
     bye = 8,           ///< Coordinator: all are done.
     stop_request = 9,  ///< Instance: it was asked to stop by signal `number`.
 };

@@ -17,14 +17,10 @@ constexpr std::chrono::nanoseconds between_looks_at_processes = std::chrono::mil
 Coordinator::Coordinator(Setup setup) : setup_{std::move(setup)}, drafts_{0, setup_.arena, bodies_, setup_.reactor} {
     const Plan& plan = setup_.plan;
     for (Rank rank = 1; rank < plan.ranks(); ++rank) {
-        const PlannedStage& stage = plan.stages[plan.place(rank).stage];
-        Member member;
-        member.transport = &setup_.reactor.connect(rank, "auto");
-        member.channels = stage.inputs.size() + stage.outputs.size();
-        members_.push_back(member);
-        run_.instances.push_back(InstanceView{.rank = rank});
-        run_.instances.back().status.channels.resize(member.channels);
+        members_.push_back({.transport = &setup_.reactor.connect(rank, "auto"), .shape = status_shape(plan, rank)});
+        run_.instances.push_back(InstanceView{.rank = rank, .status = empty_status(members_.back().shape)});
     }
+    run_.several_hosts = setup_.several_hosts;
     open_channels();
     setup_.reactor.set_control(this);
     setup_.reactor.set_housekeeping([this] { keep_house(); });
@@ -221,10 +217,12 @@ void Coordinator::check_stall() {
 
 void Coordinator::refresh() {
     refreshed_ = SteadyClock::now();
+    const auto now = static_cast<std::uint64_t>(std::chrono::nanoseconds{refreshed_.time_since_epoch()}.count());
     run_.elapsed_s = std::chrono::duration<double>(refreshed_ - start_).count();
     for (std::size_t i = 0; i < members_.size(); ++i) {
         if (members_[i].status == nullptr || run_.instances[i].done) continue;
-        run_.instances[i].status = read_status(members_[i].status, members_[i].channels);
+        run_.instances[i].status = read_status(members_[i].status, members_[i].shape);
+        run_.instances[i].status.extend_to(now);
     }
     run_.brokers.clear();
     for (const auto& broker : brokers_) run_.brokers.push_back(broker->view());
@@ -276,8 +274,24 @@ void Coordinator::on_ready(Rank from, std::uint64_t offset) {
     }
     ++ready_;
     if (member.transport->capabilities().maps) {
-        member.status = member.transport->map({from, offset, StatusBlock::bytes(member.channels)});
+        member.status = member.transport->map({from, offset, member.shape.bytes()});
     }
+}
+
+/// Its parts come in order, from the front on.
+void Coordinator::on_status(Rank from, std::uint64_t offset, std::string_view part) {
+    Member& member = members_[from - 1];
+    const std::size_t all = member.shape.bytes();
+    if (offset == 0) member.arrived_bytes = 0;
+    if (offset != member.arrived_bytes || part.size() > all - member.arrived_bytes) {
+        setup_.reactor.protocol_error(from, "a status of impossible length");
+    }
+    member.arriving.resize(all / sizeof(std::uint64_t));
+    std::memcpy(reinterpret_cast<std::byte*>(member.arriving.data()) + offset, part.data(), part.size());
+    member.arrived_bytes += part.size();
+    if (member.arrived_bytes != all) return;
+    run_.instances[from - 1].status =
+        read_status(reinterpret_cast<const std::byte*>(member.arriving.data()), member.shape);
 }
 
 void Coordinator::on_frame(Rank from, FrameKind, std::span<const std::byte> frame) {
@@ -285,19 +299,10 @@ void Coordinator::on_frame(Rank from, FrameKind, std::span<const std::byte> fram
     if (!message || from == 0 || from > members_.size())
         setup_.reactor.protocol_error(from, "a broken control message");
     InstanceView& view = run_.instances[from - 1];
-    const auto take_status = [&] {
-        if (message->text.size() != StatusBlock::bytes(view.status.channels.size())) {
-            setup_.reactor.protocol_error(from, "a status of impossible length");
-        }
-        std::vector<std::uint64_t> words(message->text.size() / sizeof(std::uint64_t));
-        std::memcpy(words.data(), message->text.data(), message->text.size());
-        view.status = read_status(reinterpret_cast<const std::byte*>(words.data()), view.status.channels.size());
-    };
     switch (message->code) {
         case ControlCode::ready: return on_ready(from, message->number);
-        case ControlCode::status: return take_status();
+        case ControlCode::status: return on_status(from, message->number, message->text);
         case ControlCode::done:
-            take_status();
             if (std::exchange(view.done, true)) setup_.reactor.protocol_error(from, "a second word that it is done");
             ++done_;
             return;

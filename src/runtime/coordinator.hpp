@@ -42,6 +42,7 @@ public:
         Logger& log;
         Supervisor& supervisor;
         const RunOptions& options;
+        bool several_hosts = false;                           ///< Whose clocks differ.
         std::function<void(const RunSnapshot&)> on_snapshot;  ///< About once a second, and at every change of state.
         /// For a run that is a part of its process: other threads steer it, and signals are left alone unless
         /// `takes_signals`.
@@ -58,11 +59,14 @@ private:
     struct Member {
         Transport* transport = nullptr;
         const std::byte* status = nullptr;  ///< Mapped; null where it comes in frames.
-        std::size_t channels = 0;
+        StatusShape shape = {};
+        std::vector<std::uint64_t> arriving = {};  ///< Words of a status that comes in parts.
+        std::size_t arrived_bytes = 0;
     };
 
     void on_frame(Rank from, FrameKind kind, std::span<const std::byte> frame) override;
     void on_ready(Rank from, std::uint64_t offset);
+    void on_status(Rank from, std::uint64_t offset, std::string_view part);
     void wait_for_all_ready();
     void open_channels();
     void keep_house();

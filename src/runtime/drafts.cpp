@@ -38,11 +38,13 @@ std::optional<Block> Drafts::try_allocate(std::size_t bytes) {
 
 Block Drafts::allocate(std::size_t bytes) {
     auto block = try_allocate(bytes);
+    if (block) return *block;
     while (!block) {
         collect();
         reactor_.wait(Activity::waiting_for_memory, 0);
         block = try_allocate(bytes);
     }
+    reactor_.resume();
     return *block;
 }
 

@@ -58,6 +58,7 @@ void InChannel::on_frame(Rank from, FrameKind kind, std::span<const std::byte> f
     const auto end = read_frame<End>(frame);
     if (!end || edge.count) reactor_.protocol_error(from, "a broken or second end of channel '" + shape_.name + "'");
     edge.count = end->count;
+    if (ended()) penstock::publish(status_.ended, 1);
     if (end->count != edge.received) {
         throw Error{Errc::disconnected, "channel '" + shape_.name + "': " + reactor_.label(from) + " sent " +
                                             std::to_string(end->count) + " payloads, but " +
@@ -209,6 +210,7 @@ void InChannel::resolve(PayloadBody& body) {
         }
     }
     while (body.data == nullptr) reactor_.wait(Activity::waiting_for_blob, shape_.number);
+    reactor_.resume();
 }
 
 void InChannel::retire(PayloadBody* body) noexcept {

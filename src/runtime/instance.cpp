@@ -23,8 +23,9 @@ Instance::Instance(const Setup& setup)
       place_{setup.plan.place(setup.rank)},
       planned_{setup.plan.stages[place_.stage]},
       reactor_{setup.reactor},
-      status_block_{setup.arena.allocate(StatusBlock::bytes(planned_.inputs.size() + planned_.outputs.size())).value()},
-      status_{setup.arena.at(status_block_.offset), planned_.inputs.size() + planned_.outputs.size()},
+      status_shape_{status_shape(setup.plan, setup.rank)},
+      status_block_{setup.arena.allocate(status_shape_.bytes()).value()},
+      status_{setup.arena.at(status_block_.offset), status_shape_},
       drafts_{setup.rank, setup.arena, bodies_, setup.reactor},
       to_coordinator_{&setup.reactor.connect(0, "auto")} {
     reactor_.set_status(&status_);
@@ -170,8 +171,11 @@ void Instance::run_inputs() {
                 continue;
             }
         }
+        const std::uint64_t source_time_ns = ready_.front()->source_time_ns;
         consume(ready_.pop());
-        if (ticks() - last_breath_ > short_while) {
+        const std::uint64_t now = ticks();
+        if (status_shape_.takes_latency) status_.record_latency(source_time_ns, now);
+        if (now - last_breath_ > short_while) {
             breathe();
             tick_if_due();
         }
@@ -184,7 +188,10 @@ void Instance::wait_for_input() {
         tick_if_due();
         at_most = std::clamp<std::chrono::nanoseconds>(next_tick_ - SteadyClock::now(), {}, at_most);
     }
-    reactor_.wait(Activity::waiting_for_input, planned_.inputs[0], at_most);
+    // Where several are open the first one stands for all of them.
+    const auto open = std::find_if(inputs_.begin(), inputs_.end(), [](const auto& input) { return !input->ended(); });
+    const auto index = open == inputs_.end() ? 0 : static_cast<std::size_t>(open - inputs_.begin());
+    reactor_.wait(Activity::waiting_for_input, planned_.inputs[index], at_most);
 }
 
 /// Counted from the end of the last tick, so that a slow one leaves time for the inputs.
@@ -262,7 +269,8 @@ void Instance::settle_inputs() {
 
 void Instance::say_done() {
     status_.set_activity(Activity::done, 0);
-    tell(ControlCode::done, 0, status_bytes());
+    tell_status();
+    tell(ControlCode::done);
     while (!bye_) reactor_.wait(Activity::done, 0);
 }
 
@@ -281,6 +289,7 @@ void Instance::breathe() {
     for (auto& input : inputs_) input->flush_returns();
     keep_house();
     reactor_.flush();
+    status_.bring_up_to_date();
     last_breath_ = ticks();
 }
 
@@ -294,7 +303,7 @@ void Instance::keep_house() {
     const auto now = SteadyClock::now();
     if (now - last_status_ < status_period) return;
     last_status_ = now;
-    tell(ControlCode::status, 0, status_bytes());
+    tell_status();
 }
 
 void Instance::check_leases() {
@@ -320,9 +329,13 @@ void Instance::tell(ControlCode code, std::uint64_t number, std::string_view tex
     send_control(reactor_, *to_coordinator_, 0, {code, number, text});
 }
 
-std::string_view Instance::status_bytes() const noexcept {
-    return {reinterpret_cast<const char*>(setup_.arena.at(status_block_.offset)),
-            StatusBlock::bytes(planned_.inputs.size() + planned_.outputs.size())};
+void Instance::tell_status() {
+    status_.bring_up_to_date();
+    // A copy: sending may wait, and what is sent in parts has to be of one moment.
+    const std::string all{reinterpret_cast<const char*>(setup_.arena.at(status_block_.offset)), status_shape_.bytes()};
+    for (std::size_t at = 0; at < all.size(); at += longest_control_text) {
+        tell(ControlCode::status, at, std::string_view{all}.substr(at, longest_control_text));
+    }
 }
 
 void Instance::on_frame(Rank from, FrameKind, std::span<const std::byte> frame) {
@@ -362,7 +375,7 @@ void Instance::send(RawDraft draft, std::string_view channel) {
         }
         current_has_output_ = true;
     } else {
-        body->source_time_ns = wall_ns();
+        body->source_time_ns = status_.clock().wall_ns(ticks());
     }
     publish(body, channel);
 }
@@ -457,6 +470,7 @@ bool Instance::wait_until(SteadyClock::time_point then) {
         reactor_.wait(Activity::paced, 0,
                       std::min<std::chrono::nanoseconds>(then - now, std::chrono::milliseconds{100}));
     }
+    reactor_.resume();
     return false;
 }
 

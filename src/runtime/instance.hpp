@@ -95,12 +95,13 @@ private:
     void check_leases();
     void check_signals();
     void tell(ControlCode code, std::uint64_t number = 0, std::string_view text = {});
-    [[nodiscard]] std::string_view status_bytes() const noexcept;
+    void tell_status();
 
     Setup setup_;
     Place place_;
     const PlannedStage& planned_;
     Reactor& reactor_;
+    StatusShape status_shape_;
     Block status_block_;
     StatusBlock status_;
     BodyPool bodies_;

@@ -263,6 +263,7 @@ void OutChannel::overflow(Lane& lane, PayloadBody* body) {
                     want(lane);
                     reactor_.wait(Activity::waiting_for_credit, shape_.number);
                 }
+                reactor_.resume();
             } catch (...) {
                 drop(body);
                 throw;

@@ -82,6 +82,7 @@ void Reactor::wait(Activity activity, std::uint16_t channel, std::chrono::nanose
 void Reactor::idle(std::chrono::nanoseconds at_most) {
     const bool due = ++idles_ % polls_between_clock_reads == 0 && ticks() - kept_house_ > short_while;
     if (empty_polls_ == 0 || std::exchange(has_slept_, false) || due) keep_house();
+    if (due && status_ != nullptr) status_->bring_up_to_date();
     if (unflushed_) flush();
     if (options_.idle == Idle::spin) {
         empty_polls_ = 1;
@@ -114,7 +115,9 @@ void Reactor::idle(std::chrono::nanoseconds at_most) {
     has_slept_ = true;
     const auto asleep_since = SteadyClock::now();
     sleeper->wait(sees_all ? at_most : std::min<std::chrono::nanoseconds>(at_most, std::chrono::microseconds{200}));
-    if (status_ != nullptr) status_->add_idle(static_cast<std::uint64_t>((SteadyClock::now() - asleep_since).count()));
+    if (status_ == nullptr) return;
+    status_->add_idle(static_cast<std::uint64_t>((SteadyClock::now() - asleep_since).count()));
+    status_->bring_up_to_date();
 }
 
 void Reactor::flush() {
@@ -140,10 +143,12 @@ std::span<std::byte> Reactor::try_reserve(Transport& transport, Rank peer, std::
 
 std::span<std::byte> Reactor::reserve(Transport& transport, Rank peer, std::size_t bytes, std::uint16_t channel) {
     auto room = try_reserve(transport, peer, bytes);
-    while (room.empty()) {
+    if (!room.empty()) return room;
+    do {
         wait(Activity::waiting_for_outbox, channel);
         room = try_reserve(transport, peer, bytes);
-    }
+    } while (room.empty());
+    resume();
     return room;
 }
 

@@ -71,6 +71,10 @@ public:
     /// @throws Interrupted
     void wait(Activity activity, std::uint16_t channel,
               std::chrono::nanoseconds at_most = std::chrono::milliseconds{100});
+    /// What was waited for is there: the operator goes on.
+    void resume() noexcept {
+        if (status_ != nullptr) status_->set_activity(Activity::operating, 0);
+    }
     void flush();
     [[nodiscard]] bool drained() const;
     /// Ends a `wait`. Async-signal-safe.

@@ -1,79 +1,70 @@
 #include "runtime/snapshot.hpp"
 
 #include <algorithm>
-#include <map>
+#include <chrono>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "base/format.hpp"
+#include "base/table.hpp"
+#include "runtime/statistics.hpp"
 
 namespace penstock {
 namespace {
 
-/// Where a channel stands in the status of an instance: inputs first, then outputs.
-[[nodiscard]] const ChannelStatus* find_channel(const PlannedStage& stage, const InstanceView& view,
-                                                std::uint16_t channel, bool input) {
-    const auto& list = input ? stage.inputs : stage.outputs;
-    const auto at = std::find(list.begin(), list.end(), channel);
-    if (at == list.end()) return nullptr;
-    const auto index = static_cast<std::size_t>(at - list.begin()) + (input ? 0 : stage.inputs.size());
-    return &view.status.channels[index];
+void add_stalls(ChannelTotals& totals, const ChannelStatus& end) noexcept {
+    for (std::size_t i = 0; i < stalls; ++i) totals.stalled_ns[i] += end.stalled_ns[i];
 }
 
-[[nodiscard]] std::string state_of(const InstanceView& view) {
-    if (view.done) return "done";
-    if (!view.ready) return "not ready";
-    return std::string{words_for(static_cast<Activity>(view.status.head.activity))};
-}
-
-[[nodiscard]] std::map<std::string, std::uint64_t> counters_of(const Status& status) {
-    std::map<std::string, std::uint64_t> counters;
-    for (const NamedCounter& counter : status.head.named) {
-        if (counter.name[0] != '\0') counters[counter.name.data()] += counter.value;
-    }
-    return counters;
-}
-
-[[nodiscard]] std::map<std::string, std::uint64_t> stage_counters(const Plan& plan, const RunSnapshot& run,
-                                                                  std::size_t stage) {
-    std::map<std::string, std::uint64_t> sum;
+[[nodiscard]] double mean_utilization(const Plan& plan, const RunSnapshot& run, std::size_t stage) {
+    double sum = 0;
     for (const InstanceView& view : run.instances) {
-        if (plan.place(view.rank).stage != stage) continue;
-        for (const auto& entry : counters_of(view.status)) sum[entry.first] += entry.second;
+        if (plan.place(view.rank).stage == stage) sum += utilization(plan.stages[stage], view.status);
     }
-    return sum;
+    return sum / std::max(plan.stages[stage].instances, 1);
 }
 
-[[nodiscard]] nlohmann::ordered_json instance_json(const Plan& plan, const InstanceView& view) {
-    const Place place = plan.place(view.rank);
-    const PlannedStage& stage = plan.stages[place.stage];
-    nlohmann::ordered_json json{{"instance", place.instance},
-                                {"rank", view.rank},
-                                {"state", state_of(view)},
-                                {"idle_s", static_cast<double>(view.status.head.idle_ns) * 1e-9}};
-    for (const auto& entry : counters_of(view.status)) json["counters"][entry.first] = entry.second;
-    const auto add_channel = [&](std::uint16_t channel, bool input) {
-        const ChannelStatus* status = find_channel(stage, view, channel, input);
-        nlohmann::ordered_json entry{{"channel", plan.channels[channel].name}};
-        if (input) {
-            entry.update({{"delivered", status->sent},
-                          {"settled", status->settled},
-                          {"bytes", status->bytes},
-                          {"queued", status->queued}});
+[[nodiscard]] std::string stage_table(const Plan& plan, const RunSnapshot& run) {
+    Table table{{"stage", "instances", "busy", "latency p50", "p99", "max", "counters"}};
+    for (std::size_t stage = 0; stage < plan.stages.size(); ++stage) {
+        const PlannedStage& planned = plan.stages[stage];
+        std::vector<std::string> row{planned.name, std::to_string(planned.instances),
+                                     fmt::format("{:.0f} %", 100 * mean_utilization(plan, run, stage))};
+        if (const auto latency = stage_latency(plan, run, stage)) {
+            for (const std::uint64_t value : {latency->quantile(0.5), latency->quantile(0.99), latency->max()}) {
+                row.push_back(format_duration(std::chrono::nanoseconds{value}));
+            }
         } else {
-            entry.update({{"published", status->published},
-                          {"sent", status->sent},
-                          {"settled", status->settled},
-                          {"dropped", status->dropped},
-                          {"bytes", status->bytes},
-                          {"credits", status->credits}});
+            row.insert(row.end(), {"", "", ""});
         }
-        json[input ? "inputs" : "outputs"].push_back(std::move(entry));
-    };
-    for (const std::uint16_t channel : stage.inputs) add_channel(channel, true);
-    for (const std::uint16_t channel : stage.outputs) add_channel(channel, false);
-    return json;
+        std::string counters;
+        for (const auto& counter : stage_counters(plan, run, stage)) {
+            counters += fmt::format("{}{} {}", counters.empty() ? "" : ", ", counter.second, counter.first);
+        }
+        row.push_back(std::move(counters));
+        table.add(std::move(row));
+    }
+    return table.text();
+}
+
+[[nodiscard]] std::string channel_table(const Plan& plan, const RunSnapshot& run) {
+    const double elapsed = std::max(run.elapsed_s, 1e-9);
+    Table table{
+        {"channel", "published", "delivered", "settled", "dropped", "bytes", "rate", "no data", "no credit", "fabric"}};
+    for (std::size_t channel = 0; channel < plan.channels.size(); ++channel) {
+        const ChannelTotals totals = channel_totals(plan, run, static_cast<std::uint16_t>(channel));
+        std::vector<std::string> row{plan.channels[channel].name};
+        for (const std::uint64_t count : {totals.published, totals.delivered, totals.settled, totals.dropped}) {
+            row.push_back(std::to_string(count));
+        }
+        row.push_back(format_bytes(totals.bytes));
+        row.push_back(format_bytes(static_cast<std::uint64_t>(static_cast<double>(totals.bytes) / elapsed)) + "/s");
+        for (const std::uint64_t stalled : totals.stalled_ns) {
+            row.push_back(format_duration(std::chrono::nanoseconds{stalled}));
+        }
+        table.add(std::move(row));
+    }
+    return table.text();
 }
 
 }  // namespace
@@ -99,10 +90,13 @@ ChannelTotals channel_totals(const Plan& plan, const RunSnapshot& run, std::uint
             totals.dropped += sent->dropped;
             totals.settled += sent->settled;
             totals.bytes += sent->bytes;
+            totals.in_flight += sent->sent - std::min(sent->sent, sent->settled);
+            add_stalls(totals, *sent);
         }
         if (const ChannelStatus* received = find_channel(stage, view, channel, true)) {
             totals.delivered += received->sent;
             totals.queued += received->queued;
+            add_stalls(totals, *received);
         }
     }
     const auto broker = std::find_if(run.brokers.begin(), run.brokers.end(),
@@ -120,6 +114,7 @@ ChannelTotals channel_totals(const Plan& plan, const RunSnapshot& run, std::uint
     totals.bytes = broker->bytes;
     totals.queued += broker->queued;
     totals.rank0_bytes = broker->touched_bytes;
+    totals.in_flight = totals.published - std::min(totals.published, totals.dropped + totals.settled);
     return totals;
 }
 
@@ -129,58 +124,11 @@ std::uint64_t counter_total(const Plan& plan, const RunSnapshot& run, std::size_
     return at == counters.end() ? 0 : at->second;
 }
 
-std::string snapshot_json(const Plan& plan, const RunSnapshot& run, std::string_view run_dir) {
-    nlohmann::ordered_json json{{"pipeline", plan.pipeline},
-                                {"state", name_of(run.state)},
-                                {"exit_code", run.exit_code},
-                                {"error", run.error},
-                                {"elapsed_s", run.elapsed_s},
-                                {"run_dir", run_dir},
-                                {"stages", nlohmann::ordered_json::array()},
-                                {"channels", nlohmann::ordered_json::array()}};
-    for (std::size_t stage = 0; stage < plan.stages.size(); ++stage) {
-        nlohmann::ordered_json entry{{"name", plan.stages[stage].name}, {"operator", plan.stages[stage].operator_name}};
-        for (const auto& counter : stage_counters(plan, run, stage)) entry["counters"][counter.first] = counter.second;
-        for (const InstanceView& view : run.instances) {
-            if (plan.place(view.rank).stage == stage) entry["instances"].push_back(instance_json(plan, view));
-        }
-        json["stages"].push_back(std::move(entry));
-    }
-    for (std::size_t channel = 0; channel < plan.channels.size(); ++channel) {
-        const ChannelTotals totals = channel_totals(plan, run, static_cast<std::uint16_t>(channel));
-        json["channels"].push_back({{"name", plan.channels[channel].name},
-                                    {"published", totals.published},
-                                    {"delivered", totals.delivered},
-                                    {"settled", totals.settled},
-                                    {"dropped", totals.dropped},
-                                    {"bytes", totals.bytes},
-                                    {"rank0_bytes", totals.rank0_bytes}});
-    }
-    return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
-}
-
 std::string snapshot_table(const Plan& plan, const RunSnapshot& run) {
     std::string text = fmt::format("{} {} in {:.2f} s\n", plan.pipeline, name_of(run.state), run.elapsed_s);
-    std::size_t width = 7;
-    for (const PlannedStage& stage : plan.stages) width = std::max(width, stage.name.size());
-    for (const PlannedChannel& channel : plan.channels) width = std::max(width, channel.name.size());
-    const double seconds = std::max(run.elapsed_s, 1e-9);
-    text += fmt::format("  {:<{}}  {:>9}  counters\n", "stage", width, "instances");
-    for (std::size_t stage = 0; stage < plan.stages.size(); ++stage) {
-        std::string counters;
-        for (const auto& counter : stage_counters(plan, run, stage)) {
-            counters += fmt::format("{}{} {}", counters.empty() ? "" : ", ", counter.second, counter.first);
-        }
-        text += fmt::format("  {:<{}}  {:>9}  {}\n", plan.stages[stage].name, width, plan.stages[stage].instances,
-                            counters);
-    }
-    text += fmt::format("  {:<{}}  {:>11}  {:>11}  {:>9}  {:>12}  {:>14}\n", "channel", width, "published", "delivered",
-                        "dropped", "bytes", "rate");
-    for (std::size_t channel = 0; channel < plan.channels.size(); ++channel) {
-        const ChannelTotals totals = channel_totals(plan, run, static_cast<std::uint16_t>(channel));
-        text += fmt::format("  {:<{}}  {:>11}  {:>11}  {:>9}  {:>12}  {:>12}/s\n", plan.channels[channel].name, width,
-                            totals.published, totals.delivered, totals.dropped, format_bytes(totals.bytes),
-                            format_bytes(static_cast<std::uint64_t>(static_cast<double>(totals.bytes) / seconds)));
+    text += stage_table(plan, run) + channel_table(plan, run);
+    if (run.several_hosts && run_latency(run)) {
+        text += "p50, p99 and max are from source to sink, and between hosts off by what their clocks differ.\n";
     }
     return text;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -39,7 +40,8 @@ struct RunSnapshot {
     RunState state = RunState::starting;
     int exit_code = 0;
     std::string error = {};
-    bool aborted = false;  ///< Not everybody was left able to end in order.
+    bool aborted = false;        ///< Not everybody was left able to end in order.
+    bool several_hosts = false;  ///< Whose clocks differ, so that a latency between them is off by that.
     double elapsed_s = 0;
     std::vector<InstanceView> instances = {};  ///< By rank, from 1.
     std::vector<BrokerView> brokers = {};      ///< Of the central channels.
@@ -54,6 +56,8 @@ struct ChannelTotals {
     std::uint64_t bytes = 0;
     std::uint64_t queued = 0;
     std::uint64_t rank0_bytes = 0;  ///< Of blobs that went through the coordinator.
+    std::uint64_t in_flight = 0;  ///< Sent and not settled: on the way, queued, or in an operator's hands.
+    std::array<std::uint64_t, stalls> stalled_ns{};
 };
 [[nodiscard]] ChannelTotals channel_totals(const Plan& plan, const RunSnapshot& run, std::uint16_t channel);
 /// A counter that operators named, summed over the instances of a stage.

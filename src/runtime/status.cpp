@@ -1,6 +1,7 @@
 #include "runtime/status.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace penstock {
 
@@ -32,10 +33,65 @@ std::uint64_t Status::counted() const noexcept {
     return sum;
 }
 
-StatusBlock::StatusBlock(std::byte* memory, std::size_t channels) noexcept
-    : head_{reinterpret_cast<StatusHead*>(memory)},
-      channels_{reinterpret_cast<ChannelStatus*>(memory + sizeof(StatusHead))} {
-    std::memset(memory, 0, bytes(channels));
+void Status::extend_to(std::uint64_t now) noexcept {
+    if (head.timed_at == 0 || now <= head.timed_at || head.activity >= activities) return;
+    head.spent_ns[head.activity] += now - head.timed_at;
+    head.timed_at = now;
+}
+
+std::size_t StatusShape::bytes() const noexcept {
+    return sizeof(StatusHead) + channels.size() * sizeof(ChannelStatus) + (takes_latency ? sizeof(LogHistogram) : 0);
+}
+
+StatusShape status_shape(const Plan& plan, std::uint32_t rank) {
+    const PlannedStage& stage = plan.stages[plan.place(rank).stage];
+    StatusShape shape{
+        .channels = stage.inputs, .inputs = stage.inputs.size(), .takes_latency = stage.kind == OperatorKind::sink};
+    shape.channels.insert(shape.channels.end(), stage.outputs.begin(), stage.outputs.end());
+    return shape;
+}
+
+Status empty_status(const StatusShape& shape) {
+    Status status;
+    status.channels.resize(shape.channels.size());
+    if (shape.takes_latency) status.latency.emplace_back();
+    return status;
+}
+
+StatusBlock::StatusBlock(std::byte* memory, StatusShape shape) noexcept
+    : shape_{std::move(shape)},
+      head_{reinterpret_cast<StatusHead*>(memory)},
+      channels_{reinterpret_cast<ChannelStatus*>(memory + sizeof(StatusHead))},
+      latency_{reinterpret_cast<LogHistogram*>(memory + sizeof(StatusHead) +
+                                               shape_.channels.size() * sizeof(ChannelStatus))} {
+    std::memset(memory, 0, shape_.bytes());
+    bring_up_to_date();
+}
+
+void StatusBlock::bring_up_to_date() noexcept {
+    const std::uint64_t now = clock_.steady_ns(ticks());
+    const std::uint64_t before = head_->timed_at;
+    publish(head_->timed_at, now);
+    if (before == 0 || now <= before) return;
+    add(head_->spent_ns[head_->activity], now - before);
+    if (names_channel(activity())) add_stall(now - before);
+}
+
+void StatusBlock::add_stall(std::uint64_t nanoseconds) noexcept {
+    if (activity() == Activity::waiting_for_input) {
+        // For any of its inputs, but not for those where nothing comes any more.
+        for (std::size_t i = 0; i < shape_.inputs; ++i) {
+            if (channels_[i].ended == 0)
+                add(channels_[i].stalled_ns[static_cast<std::size_t>(Stall::no_data)], nanoseconds);
+        }
+        return;
+    }
+    if (activity() == Activity::waiting_for_memory) return;  // of all its channels, or of what it keeps
+    const Stall cause = activity() == Activity::waiting_for_credit ? Stall::no_credit : Stall::fabric;
+    for (std::size_t i = 0; i < shape_.channels.size(); ++i) {
+        if (shape_.channels[i] != head_->channel) continue;
+        return add(channels_[i].stalled_ns[static_cast<std::size_t>(cause)], nanoseconds);
+    }
 }
 
 bool StatusBlock::count(std::string_view name, std::uint64_t by) noexcept {
@@ -51,21 +107,22 @@ bool StatusBlock::count(std::string_view name, std::uint64_t by) noexcept {
     return false;
 }
 
-Status read_status(const std::byte* memory, std::size_t channels) {
-    std::vector<std::uint64_t> words(StatusBlock::bytes(channels) / sizeof(std::uint64_t));
+Status read_status(const std::byte* memory, const StatusShape& shape) {
+    std::vector<std::uint64_t> words(shape.bytes() / sizeof(std::uint64_t));
     auto* source = reinterpret_cast<std::uint64_t*>(const_cast<std::byte*>(memory));
     for (std::size_t i = 0; i < words.size(); ++i) {
         words[i] = std::atomic_ref{source[i]}.load(std::memory_order_relaxed);
     }
-    StatusHead head;
-    std::memcpy(static_cast<void*>(&head), words.data(), sizeof head);
-    for (std::size_t i = 0; i < StatusHead::named_counters; ++i)
-        head.named[i].name[sizeof head.named[i].name - 1] = '\0';
-    Status status{.head = head, .channels = std::vector<ChannelStatus>(channels)};
-    if (channels != 0) {
-        std::memcpy(static_cast<void*>(status.channels.data()),
-                    words.data() + sizeof(StatusHead) / sizeof(std::uint64_t), channels * sizeof(ChannelStatus));
-    }
+    const auto* at = reinterpret_cast<const std::byte*>(words.data());
+    const auto take = [&at](auto& into) {
+        std::memcpy(static_cast<void*>(&into), at, sizeof into);
+        at += sizeof into;
+    };
+    Status status = empty_status(shape);
+    take(status.head);
+    for (NamedCounter& counter : status.head.named) counter.name.back() = '\0';
+    for (ChannelStatus& channel : status.channels) take(channel);
+    for (LogHistogram& latency : status.latency) take(latency);
     return status;
 }
 

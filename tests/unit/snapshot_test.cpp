@@ -23,9 +23,7 @@ protected:
         run.state = RunState::running;
         run.elapsed_s = 2;
         for (std::uint32_t rank = 1; rank < plan.ranks(); ++rank) {
-            const PlannedStage& stage = plan.stages[plan.place(rank).stage];
-            run.instances.push_back({.rank = rank, .ready = true});
-            run.instances.back().status.channels.resize(stage.inputs.size() + stage.outputs.size());
+            run.instances.push_back({.rank = rank, .ready = true, .status = empty_status(status_shape(plan, rank))});
         }
         for (const std::uint32_t rank : {1U, 2U}) {
             status(rank).channels[0] = {
@@ -34,6 +32,10 @@ protected:
         status(3).channels[0] = {.sent = 15, .settled = 10, .bytes = 1500, .queued = 4};
         status(3).channels[1] = {.published = 11, .sent = 11, .settled = 9, .bytes = 1100, .credits = 0};
         status(4).channels[0] = {.sent = 9, .settled = 9, .bytes = 900};
+        stall(1, 0, Stall::no_credit, 1000);
+        stall(2, 0, Stall::no_credit, 500);
+        stall(3, 0, Stall::no_data, 250);
+        stall(3, 1, Stall::fabric, 125);
         count(1, 0, "records", 1000);
         count(2, 0, "records", 2000);
         count(2, 1, "malformed", 1);
@@ -48,6 +50,15 @@ protected:
     void activity(std::uint32_t rank, Activity what, std::uint64_t channel = 0) {
         status(rank).head.activity = static_cast<std::uint64_t>(what);
         status(rank).head.channel = channel;
+    }
+    void stall(std::uint32_t rank, std::size_t slot, Stall cause, std::uint64_t milliseconds) {
+        status(rank).channels[slot].stalled_ns[static_cast<std::size_t>(cause)] = milliseconds * 1'000'000;
+    }
+    void spend(std::uint32_t rank, Activity what, std::uint64_t milliseconds) {
+        status(rank).head.spent_ns[static_cast<std::size_t>(what)] = milliseconds * 1'000'000;
+    }
+    [[nodiscard]] json instance_json(std::size_t stage) const {
+        return json::parse(snapshot_json(plan, run, ""))["stages"][stage]["instances"][0];
     }
     void count(std::uint32_t rank, std::size_t slot, const char* name, std::uint64_t value) {
         NamedCounter& counter = status(rank).head.named[slot];
@@ -110,6 +121,87 @@ TEST_F(SnapshotTest, CountsABroadcastOnceForEachReceiverThoughRankZeroGetsItOnce
     EXPECT_EQ(totals.dropped, 12U);
 }
 
+TEST_F(SnapshotTest, SumsWhatIsInFlightAndWhyNothingMoved) {
+    const ChannelTotals first = channel_totals(plan, run, 0);
+    const ChannelTotals second = channel_totals(plan, run, 1);
+
+    EXPECT_EQ(first.in_flight, 6U);
+    EXPECT_EQ(second.in_flight, 2U);
+    EXPECT_EQ(first.stalled_ns, (std::array<std::uint64_t, stalls>{250'000'000, 1'500'000'000, 0}));
+    EXPECT_EQ(second.stalled_ns, (std::array<std::uint64_t, stalls>{0, 0, 125'000'000}));
+}
+
+TEST_F(SnapshotTest, TellsWhereTheTimeOfAnInstanceWent) {
+    spend(3, Activity::starting, 10'000);
+    spend(3, Activity::operating, 1'000);
+    spend(3, Activity::paced, 500);
+    spend(3, Activity::waiting_for_input, 250);
+    spend(3, Activity::waiting_for_credit, 125);
+    spend(3, Activity::waiting_for_memory, 62);
+    spend(3, Activity::waiting_for_outbox, 20);
+    spend(3, Activity::waiting_for_blob, 11);
+    spend(3, Activity::waiting_for_settlement, 32);
+    spend(3, Activity::done, 10'000);
+
+    const json worker = instance_json(1);
+
+    EXPECT_DOUBLE_EQ(worker["utilization"].get<double>(), 0.75) << "starting and having ended do not count";
+    EXPECT_EQ(worker["time_s"].size(), 7U);
+    EXPECT_DOUBLE_EQ(worker["time_s"]["operator"].get<double>(), 1);
+    EXPECT_DOUBLE_EQ(worker["time_s"]["paced"].get<double>(), 0.5);
+    EXPECT_DOUBLE_EQ(worker["time_s"]["no_data"].get<double>(), 0.25);
+    EXPECT_DOUBLE_EQ(worker["time_s"]["no_credit"].get<double>(), 0.125);
+    EXPECT_DOUBLE_EQ(worker["time_s"]["no_memory"].get<double>(), 0.062);
+    EXPECT_DOUBLE_EQ(worker["time_s"]["fabric"].get<double>(), 0.031);
+    EXPECT_DOUBLE_EQ(worker["time_s"]["settlement"].get<double>(), 0.032);
+}
+
+TEST_F(SnapshotTest, DoesNotCallASourceThatPausesBusy) {
+    spend(1, Activity::operating, 100);
+    spend(1, Activity::paced, 300);
+
+    EXPECT_DOUBLE_EQ(instance_json(0)["utilization"].get<double>(), 0.25);
+}
+
+TEST_F(SnapshotTest, IsNotBusyBeforeItBegins) {
+    EXPECT_EQ(instance_json(1)["utilization"], 0.0);
+}
+
+TEST_F(SnapshotTest, TellsLatenciesWherePayloadsEnd) {
+    for (int i = 0; i < 99; ++i) status(4).latency[0].record(2'000);
+    status(4).latency[0].record(3'000'000'000);
+    status(4).head.clock_differs = 7;
+
+    const json all = json::parse(snapshot_json(plan, run, ""));
+
+    const json& writer = all["stages"][2]["instances"][0]["latency_us"];
+    EXPECT_EQ(writer["count"], 100);
+    EXPECT_NEAR(writer["p50"].get<double>(), 2, 2.0 / 32);
+    EXPECT_NEAR(writer["p99"].get<double>(), 2, 2.0 / 32);
+    EXPECT_DOUBLE_EQ(writer["p999"].get<double>(), 3e6);
+    EXPECT_DOUBLE_EQ(writer["max"].get<double>(), 3e6);
+    const json& stage = all["stages"][2]["latency_us"];
+    EXPECT_EQ(stage["count"], 100);
+    EXPECT_EQ(stage["at_most"]["1.024"], 0);
+    EXPECT_EQ(stage["at_most"]["2.048"], 99);
+    EXPECT_EQ(stage["at_most"]["17179869.184"], 100);
+    EXPECT_FALSE(all["stages"][1].contains("latency_us"));
+    EXPECT_FALSE(all["stages"][1]["instances"][0].contains("latency_us"));
+    EXPECT_EQ(all["latency_us"]["count"], 100);
+    EXPECT_EQ(all["latency_us"]["negative"], 7);
+    EXPECT_EQ(all["latency_us"]["several_clocks"], false);
+}
+
+TEST_F(SnapshotTest, SaysWhereClocksMayDiffer) {
+    status(4).latency[0].record(2'000);
+    EXPECT_THAT(snapshot_table(plan, run), Not(HasSubstr("clocks")));
+
+    run.several_hosts = true;
+
+    EXPECT_THAT(snapshot_table(plan, run), HasSubstr("off by what their clocks differ"));
+    EXPECT_EQ(json::parse(snapshot_json(plan, run, ""))["latency_us"]["several_clocks"], true);
+}
+
 TEST_F(SnapshotTest, SumsTheCountersOfAStage) {
     EXPECT_EQ(counter_total(plan, run, 0, "records"), 3000U);
     EXPECT_EQ(counter_total(plan, run, 0, "malformed"), 1U);
@@ -136,7 +228,10 @@ TEST_F(SnapshotTest, IsWrittenAsJson) {
                                         {"settled", 10},
                                         {"dropped", 4},
                                         {"bytes", 1600},
-                                        {"rank0_bytes", 0}}));
+                                        {"rank0_bytes", 0},
+                                        {"queued", 4},
+                                        {"in_flight", 6},
+                                        {"stalled_s", {{"no_data", 0.25}, {"no_credit", 1.5}, {"fabric", 0.0}}}}));
     const json worker = all["stages"][1]["instances"][0];
     EXPECT_EQ(worker["rank"], 3);
     EXPECT_EQ(worker["instance"], 0);
@@ -186,10 +281,15 @@ TEST_F(SnapshotTest, LeavesOutWhoIsDoneAndSaysWhoIsNotReady) {
 TEST_F(SnapshotTest, SurvivesAStatusThatMakesNoSense) {
     status(2).head.activity = 1000;
     status(4).head.channel = ~std::uint64_t{0};
+    status(3).head.spent_ns.fill(~std::uint64_t{0});
+    status(3).channels[1].stalled_ns.fill(~std::uint64_t{0});
+    status(3).channels[1].settled = 1000;
 
     EXPECT_THAT(waiting("producer.1"), HasSubstr("unknown state"));
     EXPECT_THAT(waiting("writer.0"), HasSubstr("waiting for input;"));
     EXPECT_TRUE(json::accept(snapshot_json(plan, run, "")));
+    EXPECT_EQ(channel_totals(plan, run, 1).in_flight, 0U);
+    EXPECT_THAT(snapshot_table(plan, run), HasSubstr("worker"));
 }
 
 TEST_F(SnapshotTest, IsWrittenAsATableForPeople) {
@@ -198,55 +298,10 @@ TEST_F(SnapshotTest, IsWrittenAsATableForPeople) {
     EXPECT_THAT(table, HasSubstr("demo running in 2.00 s"));
     EXPECT_THAT(table, HasSubstr("3000 records"));
     EXPECT_THAT(table, HasSubstr("producer-worker"));
+    EXPECT_THAT(table, HasSubstr("latency p50"));
+    EXPECT_THAT(table, HasSubstr("no credit"));
+    EXPECT_THAT(table, HasSubstr("1.5 s"));
     EXPECT_THAT(table, Not(HasSubstr("nan")));
-}
-
-TEST(StatusBlock, IsReadAsItWasWritten) {
-    std::vector<std::uint64_t> memory(StatusBlock::bytes(2) / sizeof(std::uint64_t), 7);
-    auto* bytes = reinterpret_cast<std::byte*>(memory.data());
-    StatusBlock block{bytes, 2};
-    EXPECT_EQ(read_status(bytes, 2).moved(), 0U) << "it starts with zeros";
-
-    block.set_activity(Activity::waiting_for_credit, 5);
-    block.set_payload(99);
-    add(block.channel(1).sent, 3);
-    add(block.channel(1).settled, 2);
-    EXPECT_TRUE(block.count("records", 10));
-    EXPECT_TRUE(block.count("records", 5));
-    const Status status = read_status(bytes, 2);
-
-    EXPECT_EQ(status.head.activity, static_cast<std::uint64_t>(Activity::waiting_for_credit));
-    EXPECT_EQ(status.head.channel, 5U);
-    EXPECT_EQ(status.head.payload, 99U);
-    EXPECT_EQ(status.channels[1].sent, 3U);
-    EXPECT_STREQ(status.head.named[0].name.data(), "records");
-    EXPECT_EQ(status.head.named[0].value, 15U);
-    EXPECT_EQ(status.moved(), 3U + 2U);
-    EXPECT_EQ(status.counted(), 15U);
-}
-
-TEST(StatusBlock, HasRoomForEightNamesAndCutsLongOnes) {
-    std::vector<std::uint64_t> memory(StatusBlock::bytes(0) / sizeof(std::uint64_t));
-    StatusBlock block{reinterpret_cast<std::byte*>(memory.data()), 0};
-    const std::string longer(40, 'n');
-
-    EXPECT_TRUE(block.count(longer, 1));
-    EXPECT_TRUE(block.count(longer, 1));
-    for (int i = 1; i < 8; ++i) EXPECT_TRUE(block.count("name" + std::to_string(i), 1));
-    EXPECT_FALSE(block.count("one too many", 1));
-
-    const Status status = read_status(reinterpret_cast<std::byte*>(memory.data()), 0);
-    EXPECT_EQ(std::string{status.head.named[0].name.data()}, longer.substr(0, 23));
-    EXPECT_EQ(status.head.named[0].value, 2U);
-}
-
-TEST(StatusBlock, ReadsHostileBytesAsNumbersAndCutNames) {
-    const std::vector<std::uint64_t> memory(StatusBlock::bytes(1) / sizeof(std::uint64_t), ~std::uint64_t{0});
-
-    const Status status = read_status(reinterpret_cast<const std::byte*>(memory.data()), 1);
-
-    EXPECT_EQ(status.head.named[7].name.back(), '\0');
-    EXPECT_EQ(words_for(static_cast<Activity>(status.head.activity)), "in an unknown state");
 }
 
 }  // namespace
