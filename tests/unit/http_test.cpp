@@ -8,6 +8,7 @@
 #include <penstock/error.hpp>
 
 #include "http/metrics.hpp"
+#include "http/run_view.hpp"
 #include "http/server.hpp"
 
 namespace penstock {
@@ -168,10 +169,81 @@ TEST(PrometheusText, WritesEachFamilyWithItsTypeAndOneLineARow) {
     EXPECT_THAT(text, HasSubstr("penstock_dropped_payloads_total{channel=\"a-b\"} 1\n"));
 }
 
+TEST(PrometheusText, WritesQueuesAndStallsOfAChannel) {
+    ChannelMetrics channel{.channel = "a-b", .queued_payloads = 3, .in_flight_payloads = 7};
+    channel.stalled_s = {{"no_credit", 1.5}, {"no_data", 0}};
+
+    const std::string text = prometheus_text({{}, {channel}});
+
+    EXPECT_THAT(text,
+                HasSubstr("# TYPE penstock_queued_payloads gauge\npenstock_queued_payloads{channel=\"a-b\"} 3\n"));
+    EXPECT_THAT(text, HasSubstr("penstock_in_flight_payloads{channel=\"a-b\"} 7\n"));
+    EXPECT_THAT(text, HasSubstr("# TYPE penstock_stalled_seconds_total counter\n"
+                                "penstock_stalled_seconds_total{channel=\"a-b\",cause=\"no_credit\"} 1.5\n"
+                                "penstock_stalled_seconds_total{channel=\"a-b\",cause=\"no_data\"} 0\n"));
+}
+
+TEST(PrometheusText, WritesLatenciesAsAHistogram) {
+    LatencyMetrics latency{.stage = "sink", .at_most = {{1.024e-06, 2}, {2.048e-06, 5}}, .count = 6, .sum_s = 0.25};
+
+    const std::string text = prometheus_text({{}, {}, {latency}});
+
+    EXPECT_THAT(text, HasSubstr("# TYPE penstock_latency_seconds histogram\n"
+                                "penstock_latency_seconds_bucket{stage=\"sink\",le=\"1.024e-06\"} 2\n"
+                                "penstock_latency_seconds_bucket{stage=\"sink\",le=\"2.048e-06\"} 5\n"
+                                "penstock_latency_seconds_bucket{stage=\"sink\",le=\"+Inf\"} 6\n"
+                                "penstock_latency_seconds_sum{stage=\"sink\"} 0.25\n"
+                                "penstock_latency_seconds_count{stage=\"sink\"} 6\n"));
+}
+
 TEST(PrometheusText, EscapesLabels) {
     const std::string text = prometheus_text({{{"a\"b\\c\nd", 0, 0, 0}}, {}});
 
     EXPECT_THAT(text, HasSubstr(R"({node="a\"b\\c\nd"})"));
+}
+
+/// As status.json has it: one worker that has taken `delivered` payloads and was `busy_s` in its operator.
+std::string status_text(double elapsed_s, int delivered, double busy_s) {
+    return R"({"elapsed_s": )" + std::to_string(elapsed_s) + R"(, "stages": [{"name": "w", "instances": [{
+        "instance": 0, "rank": 1, "time_s": {"operator": )" +
+           std::to_string(busy_s) + R"(, "paced": 0.5}, "inputs": [{"delivered": )" + std::to_string(delivered) +
+           R"(, "queued": 3}]}], "latency_us": {"count": 4, "mean": 500.0, "at_most": {"1.024": 1, "2.048": 3}}}],
+        "channels": [{"name": "a-b", "delivered": 10, "bytes": 640, "settled": 9, "dropped": 1, "queued": 3,
+        "in_flight": 5, "stalled_s": {"no_data": 0.25}}]})";
+}
+
+TEST(RunMetrics, ComeFromTheDifferenceOfTwoStatuses) {
+    const Metrics metrics = metrics_between(status_text(10, 100, 1), status_text(12, 300, 2));
+
+    ASSERT_EQ(metrics.nodes.size(), 1U);
+    EXPECT_EQ(metrics.nodes[0].node, "w.0");
+    EXPECT_DOUBLE_EQ(metrics.nodes[0].items_per_second, 100);
+    EXPECT_DOUBLE_EQ(metrics.nodes[0].utilization_percent, 50);
+    EXPECT_EQ(metrics.nodes[0].queue_depth, 3U);
+}
+
+TEST(RunMetrics, CountAPauseOfWhoHasInputsAsWork) {
+    const Metrics metrics = metrics_between("", status_text(2, 100, 1));
+
+    EXPECT_DOUBLE_EQ(metrics.nodes[0].utilization_percent, 75);
+}
+
+TEST(RunMetrics, HaveTheTotalsOfChannelsAndTheLatenciesOfSinks) {
+    const Metrics metrics = metrics_between("", status_text(2, 100, 1));
+
+    ASSERT_EQ(metrics.channels.size(), 1U);
+    EXPECT_EQ(metrics.channels[0].queued_payloads, 3U);
+    EXPECT_EQ(metrics.channels[0].in_flight_payloads, 5U);
+    EXPECT_EQ(metrics.channels[0].stalled_s, (std::map<std::string, double>{{"no_data", 0.25}}));
+    ASSERT_EQ(metrics.latencies.size(), 1U);
+    EXPECT_EQ(metrics.latencies[0].stage, "w");
+    EXPECT_EQ(metrics.latencies[0].count, 4U);
+    EXPECT_DOUBLE_EQ(metrics.latencies[0].sum_s, 0.002);
+    EXPECT_EQ(metrics.latencies[0].at_most, (std::map<double, std::uint64_t>{{1.024e-06, 1}, {2.048e-06, 3}}));
+}
+
+TEST(RunMetrics, AreNotMadeOfWhatIsNoStatus) {
+    for (const char* text : {"", "[]", "{}", "not json"}) EXPECT_THROW(metrics_between("", text), Error) << text;
 }
 
 TEST(PrometheusText, IsEmptyWithoutRows) {
