@@ -5,6 +5,7 @@
 #include <memory>
 #include <random>
 
+#include "base/morsel_pool.hpp"
 #include "kernels/accumulate.hpp"
 #include "kernels/affine.hpp"
 #include "kernels/crc32c.hpp"
@@ -131,13 +132,15 @@ private:
     std::uint64_t sink_ = 0;
 };
 
-std::uint64_t measure(Report& report, std::size_t size, double seconds, const Placement& cpus) {
+std::uint64_t measure(Report& report, std::size_t size, double seconds, const Placement& cpus, int threads) {
     const std::chrono::milliseconds duration{static_cast<int>(seconds * 1000)};
     const bool is_cold = size > (4U << 20U);
     const MemoryRun memory{.size_bytes = size, .is_cold = is_cold, .duration = duration, .cpu = cpus.producer};
     const Limits limits{.read = read_rate(memory), .copy = memcpy_rate(memory)};
     report.add({"limit", is_cold ? "memcpy, cold" : "memcpy, warm", size, limits.copy, "GB/s", {}});
     report.add({"limit", is_cold ? "sum, cold" : "sum, warm", size, limits.read, "GB/s", {}});
+    MorselPool pool{{.threads = threads}};
+    const ExecutorScope kernels{threads > 1 ? &pool : nullptr};
     Bench bench{report, size, seconds, limits};
     bench.elementwise<float>("f32");
     bench.elementwise<double>("f64");
@@ -154,22 +157,24 @@ int main(int argc, char** argv) {
         Report report{take_option(argc, argv, "--json")};
         const double seconds = std::stod(take_option(argc, argv, "--seconds", "0.2"));
         const std::string size = take_option(argc, argv, "--size");
-        const bool has_pinning = take_flag(argc, argv, "--pin");
-        if (argc > 1 || !(seconds > 0) || seconds > 60) {
-            std::fputs("usage: bench_kernels [--size BYTES] [--seconds S] [--pin] [--json FILE]\n", stderr);
+        const int threads = std::stoi(take_option(argc, argv, "--threads", "1"));
+        const bool has_pinning = take_flag(argc, argv, "--pin") && threads == 1;
+        if (argc > 1 || threads < 1 || !(seconds > 0) || seconds > 60) {
+            std::fputs("usage: bench_kernels [--size BYTES] [--seconds S] [--threads N | --pin] [--json FILE]\n",
+                       stderr);
             return 2;
         }
         const Placement cpus = has_pinning ? spread_cpus() : Placement{};
         if (cpus.producer) pin_to(*cpus.producer);
         std::uint64_t sink = 0;
-        // The limits of each size are measured before the first kernel of that size; they fork, kernels have no
-        // threads.
+        // The limits of each size are measured before the first kernel of that size; they fork, and
+        // threads of kernels end with their size.
         if (size.empty()) {
             for (const std::size_t bytes : {std::size_t{1} << 20U, std::size_t{64} << 20U}) {
-                sink += measure(report, bytes, seconds, cpus);
+                sink += measure(report, bytes, seconds, cpus, threads);
             }
         } else {
-            sink = measure(report, parse_size(size), seconds, cpus);
+            sink = measure(report, parse_size(size), seconds, cpus, threads);
         }
         if (sink == 1) std::puts("");  // the results are used
         report.finish();

@@ -13,6 +13,7 @@
 #include <variant>
 #include <vector>
 
+#include <penstock/executor.hpp>
 #include <penstock/log.hpp>
 #include <penstock/memory.hpp>
 #include <penstock/params.hpp>
@@ -117,6 +118,10 @@ public:
     /// also while no payload comes: never earlier, never during another call into the operator, and not after the last
     /// input. Zero ends it. For processors and sinks; a source waits with `wait_until`.
     virtual void tick_every(std::chrono::nanoseconds period) = 0;
+
+    /// The threads of this instance (`threads` of its stage), for work on a payload. The built-in kernels use them by
+    /// themselves.
+    [[nodiscard]] virtual Executor& executor() noexcept = 0;
 
     /// The MPI communicator of the stage's instances, whose ranks are their numbers, as MPI_Comm_f2c takes it; nothing
     /// in a run that MPI has not started. MPI may be used by the thread that runs the operator only. The runtime sends

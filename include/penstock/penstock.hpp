@@ -1,6 +1,7 @@
 #pragma once
 
 #include <penstock/error.hpp>
+#include <penstock/executor.hpp>
 #include <penstock/graph.hpp>
 #include <penstock/jobs.hpp>
 #include <penstock/log.hpp>

@@ -23,6 +23,8 @@ struct PlannedStage {
     std::vector<std::uint16_t> inputs;   ///< Channels, in plan order.
     std::vector<std::uint16_t> outputs;  ///< Channels, in plan order.
     Device device = Device::cpu;
+    int morsel_kib = 64;  ///< 0 for a share of the cache of the machine it runs on.
+    double target_utilization = 0.8;
 };
 
 /// A channel of a checked pipeline. Its place in `Plan::channels` is its number on the wire.

@@ -43,6 +43,8 @@ struct StageSpec {
     Params params = {};
     int instances = 1;  ///< Or `fill`.
     int threads = 1;
+    int morsel_kib = 64;              ///< Of a blob that is one piece of work for a thread; 0 for a share of the cache.
+    double target_utilization = 0.8;  ///< Threads that would be busy for less of a payload's time are left out.
     Device device = Device::cpu;
     std::map<std::string, std::string> env = {};
     std::string where = {};  ///< Place in the file, for messages: "jobs/x.json:4: /stages/0". Empty from the builder.

@@ -12,6 +12,7 @@
 #include <penstock/jobs.hpp>
 
 #include "base/clock.hpp"
+#include "base/cores.hpp"
 #include "base/format.hpp"
 #include "calls/kernel_worker.hpp"
 
@@ -37,7 +38,7 @@ struct Job {
 
 [[nodiscard]] int workers_of(const JobOptions& options) {
     if (options.workers > 0) return options.workers;
-    return std::max(static_cast<int>(std::thread::hardware_concurrency()), 1);
+    return std::max(static_cast<int>(usable_cores()), 1);
 }
 
 /// A queue of one payload for each worker: what a busy worker would hold, a free one could do.

@@ -49,6 +49,12 @@ struct Layout {
     }
 };
 
+/// Of the array, for each row of results.
+template <class T>
+[[nodiscard]] std::size_t row_bytes(const Reduction& of) {
+    return of.elements() * sizeof(T) / std::max<std::size_t>(of.reduced_elements() / of.reduced(of.dims - 1), 1);
+}
+
 /// Adds up cells of a row; the common factors are constants, for the compiler to unroll.
 template <std::size_t Factor, class T>
 PENSTOCK_FUNCTION void add_cells(const T* x, double* sums, std::size_t many, std::size_t factor) {
@@ -65,6 +71,8 @@ struct MeanOfCells {
     const T* x;
     Real<T>* y;
     Layout layout;
+
+    [[nodiscard]] std::size_t index_bytes() const { return row_bytes<T>(layout.of); }
 
     PENSTOCK_FUNCTION void add_row(const T* from, double* sums, std::size_t many) const {
         const std::size_t factor = layout.of.factor[layout.of.dims - 1];
@@ -105,6 +113,8 @@ struct FirstOfCells {
     const T* x;
     T* y;
     Layout layout;
+
+    [[nodiscard]] std::size_t index_bytes() const { return row_bytes<T>(layout.of); }
 
     PENSTOCK_FUNCTION void operator()(std::size_t row) const {
         const std::size_t last = layout.of.dims - 1;

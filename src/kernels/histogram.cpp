@@ -67,9 +67,11 @@ void Histogram::add(std::span<const T> x) {
     }
     const std::size_t pieces = std::min(copies_ / copies_of_piece, (x.size() - 1) / block_elements + 1);
     const std::size_t piece_elements = (x.size() - 1) / pieces + 1;
-    for_each_piece(pieces, for_each_isa(CountBins<T>{x.data(), counts_.data(), x.size(), piece_elements,
-                                                     static_cast<std::int32_t>(bins_),
-                                                     static_cast<double>(bins_) / (high_ - low_), low_, high_}));
+    for_each_piece(
+        pieces,
+        for_each_isa(CountBins<T>{x.data(), counts_.data(), x.size(), piece_elements, static_cast<std::int32_t>(bins_),
+                                  static_cast<double>(bins_) / (high_ - low_), low_, high_}),
+        piece_elements * sizeof(T));
 }
 
 void Histogram::clear() noexcept {

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cmath>
+#include <limits>
 
 #include <penstock/error.hpp>
 
@@ -24,6 +25,9 @@ struct FollowOrbits {
     double* rows;
     std::size_t count;
     LogisticMap map;
+
+    /// It computes much on little data: each lot is worth a morsel.
+    [[nodiscard]] static std::size_t index_bytes() { return std::numeric_limits<std::size_t>::max(); }
 
     PENSTOCK_FUNCTION void operator()(std::size_t lot) const {
         const std::size_t first = lot * lanes;

@@ -8,10 +8,12 @@
 #include <Kokkos_Core.hpp>
 #endif
 
+#include "base/morsel_pool.hpp"
 #include "kernels/function.hpp"
 #include "kernels/isa.hpp"
 
-/// How kernels are run: by Kokkos where it is found, by plain loops where not. For the .cpp files of kernels only.
+/// How kernels are run: on the threads of the instance where it has several, else by Kokkos where it is found, and by
+/// plain loops where not. For the .cpp files of kernels only.
 namespace penstock {
 
 /// Elements of one piece of work. So many fit into the first level of a cache.
@@ -71,6 +73,14 @@ template <class Work>
 
 #endif
 
+/// Whole pieces, so many that they are a morsel together.
+template <class Work>
+void run_on(Executor& executor, std::size_t count, const Work& work, std::size_t piece_bytes) {
+    executor.for_each_morsel(count, piece_bytes, [&work](std::size_t begin, std::size_t end) {
+        for (std::size_t i = begin; i < end; ++i) work(i);
+    });
+}
+
 #if defined(PENSTOCK_HAS_KOKKOS)
 
 using HostSpace = Kokkos::DefaultHostExecutionSpace;
@@ -82,9 +92,10 @@ inline void start_kokkos() {
     static const Kokkos::ScopeGuard guard;
 }
 
-/// Runs work(0) ... work(count - 1), in any order.
+/// Runs work(0) ... work(count - 1), in any order. @param piece_bytes  Of the blob, for each.
 template <class Work>
-void for_each_piece(std::size_t count, const Work& work) {
+void for_each_piece(std::size_t count, const Work& work, std::size_t piece_bytes) {
+    if (Executor* const executor = executor_in_use()) return run_on(*executor, count, work, piece_bytes);
     start_kokkos();
     Kokkos::parallel_for(Kokkos::RangePolicy<HostSpace, Kokkos::IndexType<std::size_t>>(0, count), work);
     HostSpace{}.fence();
@@ -92,6 +103,7 @@ void for_each_piece(std::size_t count, const Work& work) {
 
 /// How many pieces run at once.
 inline std::size_t pieces_at_once() {
+    if (const Executor* const executor = executor_in_use()) return static_cast<std::size_t>(executor->threads());
     start_kokkos();
     return static_cast<std::size_t>(std::max(1, HostSpace{}.concurrency()));
 }
@@ -99,21 +111,35 @@ inline std::size_t pieces_at_once() {
 #else
 
 template <class Work>
-void for_each_piece(std::size_t count, const Work& work) {
+void for_each_piece(std::size_t count, const Work& work, std::size_t piece_bytes) {
+    if (Executor* const executor = executor_in_use()) return run_on(*executor, count, work, piece_bytes);
     for (std::size_t i = 0; i < count; ++i) work(i);
 }
 
 inline std::size_t pieces_at_once() {
-    return 1;
+    const Executor* const executor = executor_in_use();
+    return executor == nullptr ? 1 : static_cast<std::size_t>(executor->threads());
 }
 
 #endif
+
+/// Of the blob, for each index: what the kernel says, else an element of its `x`.
+template <class Kernel>
+[[nodiscard]] std::size_t index_bytes_of(const Kernel& kernel) {
+    if constexpr (requires { kernel.index_bytes(); }) {
+        return kernel.index_bytes();
+    } else {
+        return sizeof(*kernel.x);
+    }
+}
 
 /// Runs kernel(0) ... kernel(count - 1), in any order.
 /// @param grain  Indices of one piece of work.
 template <class Kernel>
 void for_each_index(std::size_t count, const Kernel& kernel, std::size_t grain = block_elements) {
-    for_each_piece((count + grain - 1) / grain, for_each_isa(BlockOfIndices<Kernel>{kernel, count, grain}));
+    if (count == 0) return;
+    for_each_piece((count + grain - 1) / grain, for_each_isa(BlockOfIndices<Kernel>{kernel, count, grain}),
+                   grain * index_bytes_of(kernel));
 }
 
 template <class Kernel, class Result>
@@ -134,13 +160,14 @@ struct BlockResult {
 /// input gives the same result whatever runs it.
 template <class Result, class Kernel>
 [[nodiscard]] Result reduce_blocks(std::size_t count, const Kernel& kernel) {
-    constexpr std::size_t at_once = 64;
+    constexpr std::size_t at_once = 256;
     std::array<Result, at_once> results;
     const std::size_t blocks = (count + block_elements - 1) / block_elements;
     Result total{};
     for (std::size_t first = 0; first < blocks; first += at_once) {
         const std::size_t pieces = std::min(at_once, blocks - first);
-        for_each_piece(pieces, for_each_isa(BlockResult<Kernel, Result>{kernel, results.data(), first, count}));
+        for_each_piece(pieces, for_each_isa(BlockResult<Kernel, Result>{kernel, results.data(), first, count}),
+                       block_elements * index_bytes_of(kernel));
         for (std::size_t i = 0; i < pieces; ++i) total.join(results[i]);
     }
     return total;

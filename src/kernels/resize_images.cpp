@@ -32,6 +32,11 @@ struct ResizeRow {
         }
     };
 
+    /// Of the image, for each row of results.
+    [[nodiscard]] std::size_t index_bytes() const {
+        return plan->height * plan->width * plan->channels * sizeof(T) / plan->rows.first.size();
+    }
+
     PENSTOCK_FUNCTION void operator()(std::size_t index) const {
         const ImagePlan::Axis& rows = plan->rows;
         const ImagePlan::Axis& columns = plan->columns;

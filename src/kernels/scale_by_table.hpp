@@ -18,6 +18,8 @@ struct ScaleByTable {
     std::size_t count;
     std::size_t width;
 
+    [[nodiscard]] std::size_t index_bytes() const { return width * sizeof(T); }
+
     PENSTOCK_FUNCTION void operator()(std::size_t row) const {
         const std::size_t begin = row * width;
         const std::size_t columns = width < count - begin ? width : count - begin;

@@ -22,6 +22,8 @@ Json stage_json(const Plan& plan, const PlannedStage& stage) {
             {"env", stage.env},
             {"instances", stage.instances},
             {"threads", stage.threads},
+            {"morsel_kib", stage.morsel_kib == 0 ? Json("auto") : Json(stage.morsel_kib)},
+            {"target_utilization", stage.target_utilization},
             {"device", name_of(stage.device)},
             {"first_rank", stage.first_rank},
             {"inputs", names_of(plan, stage.inputs)},

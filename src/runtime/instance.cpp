@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <utility>
 
+#include <unistd.h>
+
 #include "base/clock.hpp"
 #include "base/format.hpp"
 #include "runtime/paths.hpp"
 #include "runtime/signals.hpp"
+#include "spec/names.hpp"
 
 namespace penstock {
 namespace {
@@ -15,6 +18,17 @@ namespace {
 constexpr int operator_failed = 1;
 constexpr auto coordinator_answers_within = std::chrono::seconds{3};
 constexpr auto status_period = std::chrono::milliseconds{500};
+
+[[nodiscard]] MorselPool::Options pool_options(const PlannedStage& stage) {
+    std::size_t morsel_bytes = static_cast<std::size_t>(stage.morsel_kib) << 10U;
+    if (stage.morsel_kib == 0) {
+        const long cache = sysconf(_SC_LEVEL2_CACHE_SIZE);  // 0 or less if nobody knows
+        morsel_bytes =
+            std::clamp<std::size_t>(cache > 0 ? static_cast<std::size_t>(cache) / 2 : 64U << 10U,
+                                    std::size_t{least_morsel_kib} << 10U, std::size_t{most_morsel_kib} << 10U);
+    }
+    return {.threads = stage.threads, .morsel_bytes = morsel_bytes, .target_utilization = stage.target_utilization};
+}
 
 }  // namespace
 
@@ -27,7 +41,8 @@ Instance::Instance(const Setup& setup)
       status_block_{setup.arena.allocate(status_shape_.bytes()).value()},
       status_{setup.arena.at(status_block_.offset), status_shape_},
       drafts_{setup.rank, setup.arena, bodies_, setup.reactor},
-      to_coordinator_{&setup.reactor.connect(0, "auto")} {
+      to_coordinator_{&setup.reactor.connect(0, "auto")},
+      pool_{pool_options(planned_)} {
     reactor_.set_status(&status_);
     reactor_.set_control(this);
     std::size_t slot = 0;
@@ -79,6 +94,7 @@ Instance::~Instance() {
 int Instance::run() {
     std::optional<SignalWatch> signals;
     if (setup_.abandoned == nullptr) signals.emplace(reactor_, true);
+    const ExecutorScope kernels{planned_.threads > 1 ? &pool_ : nullptr};
     try {
         try {
             construct();
@@ -289,7 +305,7 @@ void Instance::breathe() {
     for (auto& input : inputs_) input->flush_returns();
     keep_house();
     reactor_.flush();
-    status_.bring_up_to_date();
+    bring_status_up_to_date();
     last_breath_ = ticks();
 }
 
@@ -329,8 +345,15 @@ void Instance::tell(ControlCode code, std::uint64_t number, std::string_view tex
     send_control(reactor_, *to_coordinator_, 0, {code, number, text});
 }
 
-void Instance::tell_status() {
+void Instance::bring_status_up_to_date() noexcept {
     status_.bring_up_to_date();
+    if (planned_.threads == 1) return;
+    const MorselPool::Counts counts = pool_.counts();
+    status_.set_threads(static_cast<std::uint64_t>(counts.active), counts.pieces, counts.steals);
+}
+
+void Instance::tell_status() {
+    bring_status_up_to_date();
     // A copy: sending may wait, and what is sent in parts has to be of one moment.
     const std::string all{reinterpret_cast<const char*>(setup_.arena.at(status_block_.offset)), status_shape_.bytes()};
     for (std::size_t at = 0; at < all.size(); at += longest_control_text) {

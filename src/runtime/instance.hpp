@@ -12,6 +12,7 @@
 #include <penstock/operator.hpp>
 #include <penstock/plan.hpp>
 
+#include "base/morsel_pool.hpp"
 #include "memory/arena.hpp"
 #include "runtime/control.hpp"
 #include "runtime/drafts.hpp"
@@ -70,6 +71,7 @@ private:
     bool wait_until(SteadyClock::time_point then) override;
     void wake() noexcept override;
     void tick_every(std::chrono::nanoseconds period) override;
+    Executor& executor() noexcept override { return pool_; }
     std::optional<int> communicator() const noexcept override { return setup_.communicator; }
 
     void on_frame(Rank from, FrameKind kind, std::span<const std::byte> frame) override;
@@ -96,6 +98,7 @@ private:
     void check_signals();
     void tell(ControlCode code, std::uint64_t number = 0, std::string_view text = {});
     void tell_status();
+    void bring_status_up_to_date() noexcept;
 
     Setup setup_;
     Place place_;
@@ -111,6 +114,7 @@ private:
     std::vector<std::unique_ptr<OutChannel>> outputs_;
     std::vector<InChannel*> input_of_channel_;
     Transport* to_coordinator_;
+    MorselPool pool_;
     Operator operator_;
     std::string doing_;               // for error messages: the hook that runs
     PayloadBody* current_ = nullptr;  // the input in the operator's hands

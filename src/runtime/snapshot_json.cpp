@@ -62,6 +62,13 @@ constexpr unsigned largest_bound = 34;
               {"idle_s", seconds(view.status.head.idle_ns)},
               {"utilization", utilization(stage, view.status)},
               {"time_s", time_json(time_spent(view.status))}};
+    if (stage.threads > 1) {
+        const StatusHead& head = view.status.head;
+        json["threads"] = {{"limit", stage.threads},
+                           {"active", head.active_threads},
+                           {"morsels", head.morsels},
+                           {"steals", head.steals}};
+    }
     for (const LogHistogram& latency : view.status.latency) json["latency_us"] = latency_json(latency);
     for (const auto& entry : counters_of(view.status)) json["counters"][entry.first] = entry.second;
     const auto add_channel = [&](std::uint16_t channel, bool input) {

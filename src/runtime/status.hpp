@@ -76,11 +76,13 @@ struct StatusHead {
     std::uint64_t timed_at = 0;
     std::array<std::uint64_t, activities> spent_ns{};  ///< By `Activity`.
     std::uint64_t clock_differs = 0;  ///< Latencies that came out negative, as the clocks of two machines differ.
+    // Of an instance with several threads:
+    std::uint64_t active_threads = 0;
+    std::uint64_t morsels = 0;
+    std::uint64_t steals = 0;
     std::array<NamedCounter, named_counters> named{};
 
-    [[nodiscard]] std::uint64_t spent(Activity what) const noexcept {
-        return spent_ns[static_cast<std::size_t>(what)];
-    }
+    [[nodiscard]] std::uint64_t spent(Activity what) const noexcept { return spent_ns[static_cast<std::size_t>(what)]; }
 };
 
 /// Writes one word so that another process sees either the old or the new value.
@@ -132,6 +134,11 @@ public:
     }
     /// Adds the time since the last change of activity to what is counted.
     void bring_up_to_date() noexcept;
+    void set_threads(std::uint64_t active, std::uint64_t morsels, std::uint64_t steals) noexcept {
+        publish(head_->active_threads, active);
+        publish(head_->morsels, morsels);
+        publish(head_->steals, steals);
+    }
     void set_payload(std::uint64_t sequence) noexcept { publish(head_->payload, sequence); }
     void add_lap() noexcept { add(head_->laps, 1); }
     void add_idle(std::uint64_t nanoseconds) noexcept { add(head_->idle_ns, nanoseconds); }

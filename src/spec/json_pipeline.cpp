@@ -18,8 +18,9 @@ namespace {
 using Keys = std::span<const std::string_view>;
 
 constexpr std::array<std::string_view, 5> top_keys{"pipeline", "stages", "channels", "description", "$schema"};
-constexpr std::array<std::string_view, 11> stage_keys{"name", "operator", "params", "instances", "threads", "device",
-                                                      "env",  "timeout",  "after",  "placement", "ordered"};
+constexpr std::array<std::string_view, 13> stage_keys{
+    "name",   "operator", "params",  "instances", "threads",   "morsel_kib", "target_utilization",
+    "device", "env",      "timeout", "after",     "placement", "ordered"};
 constexpr std::array<std::string_view, 12> channel_keys{"name",     "from",        "to",       "route",
                                                         "key",      "capacity",    "overflow", "by",
                                                         "dispatch", "compression", "filter",   "transport"};
@@ -118,7 +119,7 @@ private:
         if (auto name = fields.text("operator")) stage.operator_name = std::move(*name);
         stage.instances = read_instances(fields);
         if (const auto device = fields.word("device", vocabulary::device)) stage.device = *device;
-        read_threads(fields);
+        read_threads(fields, stage);
         read_ordered(fields);
         read_params(fields, stage);
         read_env(fields, stage);
@@ -133,13 +134,33 @@ private:
         return static_cast<int>(number.value_or(1));
     }
 
-    static void read_threads(const JsonFields& fields) {
-        const auto number = fields.integer("threads", {.minimum = 1, .maximum = 1024, .advice = 1});
-        if (number.value_or(1) == 1) return;
-        fields.refuse(
-            "threads",
-            "more than one thread is not available in this version; write \"threads\": 1 and use \"instances\"",
-            Errc::unsupported);
+    static void read_threads(const JsonFields& fields, StageSpec& stage) {
+        const auto number = fields.integer("threads", {.minimum = 1, .maximum = max_threads, .advice = 2});
+        stage.threads = static_cast<int>(number.value_or(stage.threads));
+        const JsonValue* morsel = fields.find("morsel_kib");
+        const auto* word = morsel == nullptr ? nullptr : std::get_if<std::string>(&morsel->value);
+        if (word != nullptr && *word == "auto") {
+            stage.morsel_kib = 0;
+        } else {
+            const auto kib = fields.integer(
+                "morsel_kib", {.minimum = least_morsel_kib, .maximum = most_morsel_kib, .advice = stage.morsel_kib});
+            stage.morsel_kib = static_cast<int>(kib.value_or(stage.morsel_kib));
+        }
+        read_target(fields, stage);
+    }
+
+    static void read_target(const JsonFields& fields, StageSpec& stage) {
+        const JsonValue* value = fields.find("target_utilization");
+        if (value == nullptr) return;
+        std::optional<double> target;
+        if (const auto* number = std::get_if<std::int64_t>(&value->value)) target = static_cast<double>(*number);
+        if (const auto* number = std::get_if<Decimal>(&value->value)) target = number->value;
+        if (target && *target >= 0 && *target <= 1) {
+            stage.target_utilization = *target;
+        } else {
+            fields.refuse("target_utilization",
+                          "must be a number from 0 to 1, not " + value->text() + "; write \"target_utilization\": 0.8");
+        }
     }
 
     static void read_ordered(const JsonFields& fields) {

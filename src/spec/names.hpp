@@ -9,6 +9,9 @@
 
 namespace penstock {
 
+inline constexpr int max_threads = 1024;
+inline constexpr int least_morsel_kib = 16;
+inline constexpr int most_morsel_kib = 1024;
 inline constexpr std::size_t max_stages = 4096;
 inline constexpr std::size_t max_channels = 65'535;
 inline constexpr int max_instances = 100'000;

@@ -36,13 +36,12 @@ std::optional<JsonValue> read_value(std::string_view text) {
     return parse_json(text, ignored);
 }
 
-int read_instances(std::string_view text) {
-    if (text == "fill") return StageSpec::fill;
+int read_count(std::string_view text, int most) {
     const auto value = read_value(text);
     const auto number = value ? as_integer(*value) : std::nullopt;
-    if (!number || *number < 1 || *number > max_instances) {
-        throw Error{Errc::invalid_input, "must be \"fill\" or a number from 1 to " + std::to_string(max_instances) +
-                                             ", not " + in_quotes(text)};
+    if (!number || *number < 1 || *number > most) {
+        throw Error{Errc::invalid_input,
+                    "must be a number from 1 to " + std::to_string(most) + ", not " + in_quotes(text)};
     }
     return static_cast<int>(*number);
 }
@@ -73,7 +72,9 @@ void apply_setting(PipelineSpec& spec, std::string_view setting) {
     with_context([&] { return "applying the setting " + in_quotes(setting); },
                  [&] {
                      if (param == "instances") {
-                         stage->instances = read_instances(text);
+                         stage->instances = text == "fill" ? StageSpec::fill : read_count(text, max_instances);
+                     } else if (param == "threads") {
+                         stage->threads = read_count(text, max_threads);
                      } else {
                          stage->params.set(std::string{param}, read_setting(text));
                      }

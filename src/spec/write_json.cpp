@@ -19,6 +19,14 @@ Json stage_json(const StageSpec& stage) {
     else if (stage.instances != 1)
         json["instances"] = stage.instances;
     if (stage.threads != 1) json["threads"] = stage.threads;
+    if (stage.morsel_kib == 0) {
+        json["morsel_kib"] = "auto";
+    } else if (stage.morsel_kib != StageSpec{}.morsel_kib) {
+        json["morsel_kib"] = stage.morsel_kib;
+    }
+    if (stage.target_utilization != StageSpec{}.target_utilization) {
+        json["target_utilization"] = stage.target_utilization;
+    }
     if (stage.device != Device::cpu) json["device"] = name_of(stage.device);
     if (!stage.env.empty()) json["env"] = stage.env;
     return json;

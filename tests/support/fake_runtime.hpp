@@ -12,6 +12,7 @@
 
 #include <penstock/operator.hpp>
 
+#include "base/morsel_pool.hpp"
 #include "memory/arena.hpp"
 #include "memory/payload_body.hpp"
 
@@ -132,6 +133,7 @@ public:
     }
     void wake() noexcept override {}
     void tick_every(std::chrono::nanoseconds period) override { tick_period = period; }
+    [[nodiscard]] Executor& executor() noexcept override { return pool; }
     [[nodiscard]] std::optional<int> communicator() const noexcept override { return stage_communicator; }
 
     int instance_number = 0;
@@ -148,6 +150,7 @@ public:
     std::vector<std::chrono::steady_clock::time_point> waits;
     std::chrono::nanoseconds tick_period{0};  ///< The test calls `tick` itself.
     std::optional<int> stage_communicator;
+    MorselPool pool{MorselPool::Options{}};
 };
 
 /// The payload as if it had come through that channel.

@@ -97,6 +97,25 @@ class Statistics(RunTestCase):
         wait_until(busy, "the status counts what the operator is at")
         self.assert_code(run, 0)
 
+    def test_count_the_morsels_of_threads_and_results_stay_the_same(self):
+        def values(threads):
+            middle = {**stage("middle", "statistics", emit="csv"), "threads": threads, "morsel_kib": 16,
+                      "target_utilization": 0}
+            spec = line_of(stage("source", "vector", elements=100_000, count=20), middle,
+                           stage("sink", "file_sink", output="statistics.csv"))
+            folder = self.run_to_end(spec)
+            instance, = of_stage(folder.stats, "middle")["instances"]
+            return folder.result("statistics.csv").read_text(), instance.get("threads")
+        expected, none = values(1)
+        self.assertIsNone(none)
+        for threads in (2, 3):
+            with self.subTest(threads):
+                found, counted = values(threads)
+
+                self.assertEqual(found, expected)
+                self.assertEqual((counted["limit"], counted["active"]), (threads, threads))
+                self.assertGreaterEqual(counted["morsels"], 20 * 100_000 * 8 // (32 << 10))
+
     def test_are_told_as_a_table(self):
         run = self.start(line_of(stage("source", "pattern", size_bytes="1KiB", count=10), stage("sink", "null")))
         self.assert_code(run, 0)

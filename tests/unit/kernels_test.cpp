@@ -11,6 +11,7 @@
 
 #include <penstock/error.hpp>
 
+#include "base/morsel_pool.hpp"
 #include "kernels/accumulate.hpp"
 #include "kernels/affine.hpp"
 #include "kernels/crc32c.hpp"
@@ -465,6 +466,43 @@ TYPED_TEST(Kernel, GivesTheSameBitsWithEachInstructionSet) {
             EXPECT_EQ(results_of_kernels<TypeParam>(count), expected) << name_of(isa) << ' ' << count;
         }
     }
+}
+
+TYPED_TEST(Kernel, GivesTheSameBitsWithAnyNumberOfThreads) {
+    for (const std::size_t count : sizes) {
+        const auto expected = results_of_kernels<TypeParam>(count);
+        for (const int threads : {1, 2, 3, 5}) {
+            for (const std::size_t morsel_kib : {16U, 64U}) {
+                MorselPool pool{{.threads = threads, .morsel_bytes = morsel_kib << 10U, .target_utilization = 0}};
+                const ExecutorScope scope{&pool};
+
+                EXPECT_EQ(results_of_kernels<TypeParam>(count), expected)
+                    << threads << ' ' << morsel_kib << ' ' << count;
+                EXPECT_EQ(pool.counts().pieces > 0, count > 0);
+            }
+        }
+    }
+}
+
+TEST(ResizeKernel, GivesTheSameBitsWithAnyNumberOfThreads) {
+    const auto images = numbers<float>(50 * 300 * 3);
+    const ImagePlan plan{.height = 50,
+                         .width = 300,
+                         .channels = 3,
+                         .rows = ImagePlan::axis(50, 33, 0, 33, true),
+                         .columns = ImagePlan::axis(300, 201, 0, 201, true),
+                         .factor = {0.3F, 0.7F, 1.1F},
+                         .offset = {0.1F, 0.2F, 0.3F}};
+    std::vector<float> expected(33 * 201 * 3);
+    resize_images(std::span<const float>{images}, std::span{expected}, plan);
+    MorselPool pool{{.threads = 3, .morsel_bytes = 16U << 10U, .target_utilization = 0}};
+    const ExecutorScope scope{&pool};
+
+    std::vector<float> result(expected.size());
+    resize_images(std::span<const float>{images}, std::span{result}, plan);
+
+    EXPECT_EQ(std::memcmp(result.data(), expected.data(), result.size() * sizeof(float)), 0);
+    EXPECT_GT(pool.counts().pieces, 1U);
 }
 
 TEST(ResizeKernel, GivesTheSameBitsWithEachInstructionSet) {

@@ -339,14 +339,25 @@ TEST(PlanErrors, RefuseMoreRanksThanALaunchCanHave) {
 
 TEST(PlanErrors, ReportWhatIsNotAvailableAsUnsupported) {
     auto spec = line("make", "pass", "eat");
-    spec.stages[0].threads = 2;
-    EXPECT_EQ(plan_error(spec).code(), Errc::unsupported);
-
     spec.stages[1].device = Device::gpu;
     EXPECT_EQ(plan_error(spec).code(), Errc::unsupported);
 
     spec.stages[2].threads = 0;
     EXPECT_EQ(plan_error(spec).code(), Errc::invalid_input);
+}
+
+TEST(PlanErrors, NameWhatThreadsMayBe) {
+    const auto error_with = [](int threads, int morsel_kib, double target) {
+        auto spec = line("make", "pass", "eat");
+        spec.stages[1].threads = threads;
+        spec.stages[1].morsel_kib = morsel_kib;
+        spec.stages[1].target_utilization = target;
+        return std::string{plan_error(spec).what()};
+    };
+
+    EXPECT_THAT(error_with(1025, 64, 0.8), HasSubstr("threads: must be a number from 1 to 1024, not 1025"));
+    EXPECT_THAT(error_with(2, 15, 0.8), HasSubstr("morsel_kib: must be a number from 16 to 1024"));
+    EXPECT_THAT(error_with(2, 64, std::nan("")), HasSubstr("target_utilization: must be a number from 0 to 1"));
 }
 
 TEST(Plan, CopesWithThousandsOfStagesInARow) {

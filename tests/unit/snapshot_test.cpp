@@ -163,6 +163,16 @@ TEST_F(SnapshotTest, DoesNotCallASourceThatPausesBusy) {
     EXPECT_DOUBLE_EQ(instance_json(0)["utilization"].get<double>(), 0.25);
 }
 
+TEST_F(SnapshotTest, TellsTheThreadsOfAStageThatHasSeveral) {
+    EXPECT_FALSE(instance_json(1).contains("threads"));
+    plan.stages[1].threads = 4;
+    status(3).head.active_threads = 3;
+    status(3).head.morsels = 1000;
+    status(3).head.steals = 7;
+
+    EXPECT_EQ(instance_json(1)["threads"], (json{{"limit", 4}, {"active", 3}, {"morsels", 1000}, {"steals", 7}}));
+}
+
 TEST_F(SnapshotTest, IsNotBusyBeforeItBegins) {
     EXPECT_EQ(instance_json(1)["utilization"], 0.0);
 }

@@ -62,12 +62,16 @@ TEST(Pipeline, ReadsTheDemo) {
 }
 
 TEST(Pipeline, ReadsEveryKeyOfAStage) {
-    const auto spec = parse_pipeline(with_stage(R"("instances": 3.0, "threads": 1, "device": "cpu", "ordered": false,
+    const auto spec = parse_pipeline(with_stage(R"("instances": 3.0, "threads": 4, "morsel_kib": 128,
+        "target_utilization": 0.5, "device": "cpu", "ordered": false,
         "env": {"BATCH_SIZE": "10", "N": 7, "RATIO": 1.50},
         "params": {"flag": true, "count": -5, "ratio": 0.25, "text": "t\u00e9", "list": [1, [2.5, "x"]]})"));
 
     const auto& stage = spec.stages.at(0);
     EXPECT_EQ(stage.instances, 3);
+    EXPECT_EQ(stage.threads, 4);
+    EXPECT_EQ(stage.morsel_kib, 128);
+    EXPECT_EQ(stage.target_utilization, 0.5);
     EXPECT_THAT(stage.env, ElementsAre(Pair("BATCH_SIZE", "10"), Pair("N", "7"), Pair("RATIO", "1.50")));
     EXPECT_TRUE(stage.params.get<bool>("flag"));
     EXPECT_EQ(stage.params.get<std::int64_t>("count"), -5);
@@ -75,6 +79,14 @@ TEST(Pipeline, ReadsEveryKeyOfAStage) {
     EXPECT_EQ(stage.params.get<std::string>("text"), "t\u00e9");
     const ParamValue::List inner{{2.5}, {std::string{"x"}}};
     EXPECT_EQ(stage.params.get<ParamValue::List>("list"), (ParamValue::List{{std::int64_t{1}}, {inner}}));
+}
+
+TEST(Pipeline, TakesAShareOfTheCacheForMorselsWhenAsked) {
+    const auto stage = parse_pipeline(with_stage(R"("morsel_kib": "auto", "target_utilization": 1)")).stages.at(0);
+
+    EXPECT_EQ(stage.morsel_kib, 0);
+    EXPECT_EQ(stage.target_utilization, 1.0);
+    EXPECT_EQ(stage.threads, 1);
 }
 
 TEST(Pipeline, ReadsEveryKeyOfAChannel) {
@@ -225,6 +237,11 @@ INSTANTIATE_TEST_SUITE_P(
                     Refusal{R"("instances": 1.5)", "not 1.5"}, Refusal{R"("instances": 100001)", "not 100001"},
                     Refusal{R"("instances": null)", "not null"},
                     Refusal{R"("threads": 0)", "must be a number from 1 to 1024"},
+                    Refusal{R"("threads": 1025)", "not 1025"},
+                    Refusal{R"("morsel_kib": 15)", "from 16 to 1024, not 15"},
+                    Refusal{R"("morsel_kib": 1025)", "not 1025"}, Refusal{R"("morsel_kib": "big")", "not \"big\""},
+                    Refusal{R"("target_utilization": 1.5)", "must be a number from 0 to 1, not 1.5"},
+                    Refusal{R"("target_utilization": "all")", "not \"all\""},
                     Refusal{R"("device": "tpu")", R"(must be "cpu", not "tpu")"},
                     Refusal{R"("ordered": 1)", "must be true or false, not 1"},
                     Refusal{R"("params": [])", "must be an object, not a list"},
@@ -272,7 +289,7 @@ TEST_P(UnavailableStage, IsReportedAsUnsupported) {
 
 INSTANTIATE_TEST_SUITE_P(Pipeline, UnavailableStage,
                          testing::Values(R"("timeout": "5s")", R"("after": ["b"])", R"("placement": {})",
-                                         R"("threads": 4)", R"("device": "gpu")", R"("ordered": true)"));
+                                         R"("device": "gpu")", R"("ordered": true)"));
 
 class UnavailableChannel : public testing::TestWithParam<const char*> {};
 
