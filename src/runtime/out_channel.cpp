@@ -259,12 +259,16 @@ void OutChannel::overflow(Lane& lane, PayloadBody* body) {
         case Overflow::block: {
             Edge* edge = nullptr;
             try {
+                blocked_ = true;
                 while ((edge = pick(lane, body->size_bytes)) == nullptr) {
+                    if (recalled_) give_back();
                     want(lane);
                     reactor_.wait(Activity::waiting_for_credit, shape_.number);
                 }
+                blocked_ = false;
                 reactor_.resume();
             } catch (...) {
+                blocked_ = false;
                 drop(body);
                 throw;
             }
@@ -301,7 +305,8 @@ void OutChannel::pump() {
             }
         }
     }
-    if (recalled_ || (ended_ && to_coordinator_ != nullptr)) give_back();
+    // Who has waited for a lease uses it first: lease and recall may come together, again and again.
+    if ((recalled_ && !blocked_) || (ended_ && to_coordinator_ != nullptr)) give_back();
 }
 
 void OutChannel::end() {

@@ -134,6 +134,7 @@ private:
     ChannelStatus& status_;
     Transport* to_coordinator_ = nullptr;  // where it asks for leases
     bool recalled_ = false;
+    bool blocked_ = false;  // `publish` waits for credit
     bool ended_ = false;
     std::vector<Edge> edges_;
     std::vector<Lane> lanes_;

@@ -150,6 +150,41 @@ TEST(Leases, AreRecalledFromProducersThatAskForMoreToo) {
     for (Rank rank : {1U, 2U}) net.world[rank].reactor.set_output(0, nullptr);
 }
 
+TEST(Leases, AreUsedByWhoWaitedForThemAlthoughTheyAreRecalledAtOnce) {
+    class Questions final : public FrameReceiver {
+    public:
+        void on_frame(Rank, FrameKind kind, std::span<const std::byte>) override {
+            asked += kind == FrameKind::ask;
+            given_back += kind == FrameKind::give_back;
+        }
+        int asked = 0;
+        int given_back = 0;
+    } questions;
+    ChannelWorld net{leased_shape(2, 1)};
+    net.leases.reset();
+    net.world[0].reactor.set_housekeeping({});
+    net.world[0].reactor.set_input(0, &questions);
+    net.receivers[0].in.flush_returns();  // grants one
+    int answered = 0;
+    const auto tell = [&](FrameKind kind, std::uint8_t flags, std::uint32_t payloads) {
+        net.world[0].reactor.send(net.world[0].transport(), 1,
+                                  LeaseFrame{.head = {0, 0, kind, flags}, .receiver = 0, .payloads = payloads});
+    };
+    net.world.on_turn(0, [&] {
+        if (answered == questions.asked) return;
+        ++answered;
+        tell(FrameKind::lease, LeaseFrame::last, 1);
+        if (answered < 5) tell(FrameKind::recall, 0, 0);
+    });
+
+    net.senders[0].publish(1);
+
+    EXPECT_EQ(answered, 1);
+    EXPECT_EQ(questions.given_back, 0);
+    EXPECT_EQ(net.senders[0].status.sent, 1U);
+    net.world[0].reactor.set_input(0, nullptr);
+}
+
 TEST(Leases, LetTheStreamGoOnWithoutTheCoordinatorUntilTheyRunOut) {
     auto shape = leased_shape(2, 1);
     shape.capacity = 64;
