@@ -11,7 +11,7 @@
 /// Dispatch to 10 to 10 000 workers, simulated.
 ///
 ///   bench_simulate [--network c5n|p4d|shm] [--task-ms MS] [--size BYTES] [--workers N] [--producers N] [--even]
-///                  [--fixed-costs] [--json FILE]
+///                  [--search-ns NS] [--ticket-ns NS] [--json FILE]
 namespace penstock::bench {
 namespace {
 
@@ -30,7 +30,11 @@ void run(int argc, char** argv) {
                     .is_uneven = !take_flag(argc, argv, "--even")};
     const auto only_workers = static_cast<std::uint32_t>(std::stoul(take_option(argc, argv, "--workers", "0")));
     const auto producers = static_cast<std::uint32_t>(std::stoul(take_option(argc, argv, "--producers", "0")));
-    if (!take_flag(argc, argv, "--fixed-costs")) base.costs = measured_costs();
+    const std::string search_ns = take_option(argc, argv, "--search-ns");
+    const std::string ticket_ns = take_option(argc, argv, "--ticket-ns");
+    base.costs = measured_costs();
+    if (!search_ns.empty()) base.costs.search_ns = std::stod(search_ns);
+    if (!ticket_ns.empty()) base.costs.ticket_ns = std::stod(ticket_ns);
     if (argc > 1) throw std::runtime_error{"unknown argument '" + std::string{argv[1]} + "'"};
 
     std::printf(

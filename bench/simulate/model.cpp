@@ -27,7 +27,6 @@ constexpr double longest_silence_ns = 1e9;
 constexpr std::uint64_t inline_bytes = 1024;
 constexpr std::uint64_t ticket_bytes = 96;
 constexpr std::uint64_t frame_bytes = 32;
-constexpr std::uint32_t proxy_window = 64;  // tickets of a producer at rank 0
 
 /// What the coordinator says, caught instead of sent.
 class Outbox final : public Transport {
@@ -149,11 +148,13 @@ public:
     explicit World(const Simulation& what)
         : what_{what},
           random_{what.seed},
-          end_{what.seconds > 0 ? what.seconds * 1e9 : std::max(30 * what.task_ns, 20e6)},
+          end_{what.seconds > 0 ? what.seconds * 1e9
+                                : std::max(what.task_ns * std::max(30.0, 20'000.0 / what.workers), 20e6)},
           measured_from_{end_ / 4},
+          window_at_rank0_{std::clamp(2 * what.workers / what.producers, 1U, 64U)},
           producers_(what.producers),
           workers_(what.workers, Worker{GrantWindow{what.capacity}}),
-          ports_(1 + nodes(what.producers) + nodes(what.workers)) {
+          ports_(1 + nodes(what.producers, what.producers_per_node) + nodes(what.workers, what.workers_per_node)) {
         if (what_.way == Way::leased) {
             coordinator_ = std::make_unique<Coordinator>(what.producers, what.workers, what.capacity);
         } else {
@@ -209,12 +210,12 @@ private:
         double in_free = 0;
     };
 
-    [[nodiscard]] std::uint32_t nodes(std::uint32_t processes) const {
-        return (processes + what_.per_node - 1) / what_.per_node;
+    [[nodiscard]] static std::uint32_t nodes(std::uint32_t processes, std::uint32_t per_node) {
+        return (processes + per_node - 1) / per_node;
     }
-    [[nodiscard]] std::uint32_t node_of_producer(std::uint32_t i) const { return 1 + i / what_.per_node; }
+    [[nodiscard]] std::uint32_t node_of_producer(std::uint32_t i) const { return 1 + i / what_.producers_per_node; }
     [[nodiscard]] std::uint32_t node_of_worker(std::uint32_t i) const {
-        return 1 + nodes(what_.producers) + i / what_.per_node;
+        return 1 + nodes(what_.producers, what_.producers_per_node) + i / what_.workers_per_node;
     }
     /// Of the measured time, what lies between these two.
     [[nodiscard]] double share(double from, double to) const {
@@ -302,8 +303,7 @@ private:
             const std::uint32_t producer = frame.to - 1;
             const double credits = frame.lease.payloads;
             const bool recall = frame.lease.head.kind == FrameKind::recall;
-            cost += what_.costs.frame_ns +
-                    credits * (what_.costs.credit_ns + what_.costs.search_ns * static_cast<double>(what_.workers));
+            cost += what_.costs.frame_ns + credits * what_.costs.search_ns * static_cast<double>(what_.workers);
             if (is_measured()) ++rank0_frames_;
             at(transfer(0, node_of_producer(producer), frame_bytes, ready + cost),
                {.event = recall ? Event::recall : Event::lease,
@@ -324,22 +324,19 @@ private:
            {.event = Event::look, .who = producer, .count = question});
     }
 
-    /// Tickets to idle workers, one each.
+    /// Tickets to idle workers, one each, as they come.
     [[nodiscard]] double pass_on() {
-        double cost = 0;
-        for (; !inbox_.empty(); inbox_.pop_front()) {
-            const Message& message = inbox_.front();
-            if (is_measured()) ++rank0_frames_;
-            if (message.kind == ToRank0::credit) {
-                cost += what_.costs.frame_ns;
-                idle_workers_.push_back(message.from);
-            } else {
-                cost += what_.costs.ticket_ns;
-                if (what_.way == Way::standard) {
-                    cost += static_cast<double>(what_.payload_bytes) / what_.costs.bytes_per_ns;
-                    if (is_measured()) rank0_bytes_ += static_cast<double>(what_.payload_bytes);
-                }
-                tickets_.push_back(message.from);
+        const Message message = inbox_.front();
+        inbox_.pop_front();
+        double cost = what_.costs.frame_ns;
+        if (is_measured()) ++rank0_frames_;
+        if (message.kind == ToRank0::credit) {
+            idle_workers_.push_back(message.from);
+        } else {
+            tickets_.push_back(message.from);
+            if (what_.way == Way::standard) {
+                cost += static_cast<double>(what_.payload_bytes) / what_.costs.bytes_per_ns;
+                if (is_measured()) rank0_bytes_ += static_cast<double>(what_.payload_bytes);
             }
         }
         while (!tickets_.empty() && !idle_workers_.empty()) {
@@ -347,6 +344,7 @@ private:
             const std::uint32_t worker = idle_workers_.front();
             tickets_.pop_front();
             idle_workers_.pop_front();
+            cost += what_.costs.ticket_ns;
             const bool by_value = what_.way == Way::standard;
             const std::uint64_t bytes = ticket_bytes + (by_value ? what_.payload_bytes : 0);
             at(transfer(0, node_of_worker(worker), bytes, now_ + cost),
@@ -403,7 +401,7 @@ private:
         } else {
             --producer.at_rank0;
         }
-        const bool can_send = what_.way == Way::leased ? producer.leases > 0 : producer.at_rank0 < proxy_window;
+        const bool can_send = what_.way == Way::leased ? producer.leases > 0 : producer.at_rank0 < window_at_rank0_;
         if (can_send && std::exchange(producer.waits, false)) at(now_, {.event = Event::producer_ready, .who = h.who});
     }
 
@@ -422,7 +420,7 @@ private:
 
     void send_to_rank0(std::uint32_t index) {
         Producer& producer = producers_[index];
-        if (producer.at_rank0 >= proxy_window) {
+        if (producer.at_rank0 >= window_at_rank0_) {
             producer.waits = true;
             return;
         }
@@ -493,6 +491,7 @@ private:
     double now_ = 0;
     double end_;
     double measured_from_;
+    std::uint32_t window_at_rank0_;  // tickets of a producer, of proxy and default
     std::uint64_t order_ = 0;
     std::priority_queue<Happening, std::vector<Happening>, std::greater<>> happenings_;
     std::vector<Producer> producers_;
@@ -544,13 +543,13 @@ Rank0Costs measured_costs() {
     const double many = round_ns(8192);
     Rank0Costs costs;
     costs.search_ns = std::max(0.0, (many - few) / (16.0 * (8192 - 16)));
-    costs.frame_ns = std::max(1.0, (few - 16 * 16 * costs.search_ns) / 33);
-    costs.credit_ns = 0;  // in the frames
+    costs.frame_ns += std::max(1.0, (few - 16 * 16 * costs.search_ns) / 33);
     return costs;
 }
 
 Simulated simulate(const Simulation& what) {
-    if (what.workers == 0 || what.producers < 2 || what.per_node == 0 || what.capacity == 0 || !(what.task_ns > 0)) {
+    if (what.workers == 0 || what.producers < 2 || what.workers_per_node == 0 || what.producers_per_node == 0 ||
+        what.capacity == 0 || !(what.task_ns > 0)) {
         throw std::invalid_argument{"a simulation needs a worker, two producers and tasks that take time"};
     }
     return World{what}.run();

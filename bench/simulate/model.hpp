@@ -35,7 +35,7 @@ struct Rank0Costs {
     double bytes_per_ns = 5;  ///< To copy a payload that passes.
 };
 
-/// Measures what ChannelLeases costs on this machine; the other costs stay as they are.
+/// Adds what ChannelLeases costs on this machine to the assumptions.
 [[nodiscard]] Rank0Costs measured_costs();
 
 struct Simulation {
@@ -43,13 +43,14 @@ struct Simulation {
     Network network = c5n;
     std::uint32_t workers = 10;
     std::uint32_t producers = 2;
-    std::uint32_t per_node = 32;  ///< Workers, or producers, that share a port. Rank 0 has one of its own.
+    std::uint32_t workers_per_node = 32;  ///< That share a port. Rank 0 has one of its own.
+    std::uint32_t producers_per_node = 8;
     std::uint64_t payload_bytes = 1'000'000;
     std::uint32_t capacity = 64;
     double task_ns = 1e7;   ///< In the mean.
     bool is_uneven = true;  ///< Times of tasks as between random arrivals; all the same if not.
     double make_ns = 500;   ///< Of a producer, for a payload.
-    double seconds = 0;     ///< Simulated; 0: as long as 30 tasks take, at least 20 ms.
+    double seconds = 0;     ///< Simulated; 0: 30 tasks for each worker and 20 000 in all, at least 20 ms.
     Rank0Costs costs = {};
     std::uint64_t seed = 1;
 };

@@ -21,6 +21,7 @@
 namespace penstock::cli {
 namespace {
 
+constexpr std::uint64_t queued_bytes = 16U << 20U;  // at a worker
 constexpr auto warm_up_takes_at_most = std::chrono::seconds{30};
 
 struct TaskTimes {
@@ -181,13 +182,14 @@ private:
 
 [[nodiscard]] PipelineSpec pipeline_of(const StreamScaling& scaling) {
     const bool through_rank0 = scaling.method != StreamMethod::leased;
-    // Of a task for each worker, as many as the original has under way.
+    // As many tasks as workers are under way, as in the original; no-op tasks are to show how fast work is handed out.
+    const std::uint64_t many = std::clamp<std::uint64_t>(queued_bytes / scaling.data_size_bytes, 1, 64);
     return PipelineBuilder{"stream-scaling"}
         .stage({.name = "generator", .operator_name = "generator"})
         .stage({.name = "workers", .operator_name = "worker", .instances = scaling.compute_workers()})
         .channel({.from = "generator",
                   .to = "workers",
-                  .capacity = 1,
+                  .capacity = scaling.task_sleep.count() > 0 ? 1U : static_cast<std::uint32_t>(many),
                   .capacity_bytes = std::uint64_t{1} << 40U,
                   .dispatch = through_rank0 ? Dispatch::central : Dispatch::leased,
                   .by = scaling.method == StreamMethod::standard ? PassBy::value : PassBy::reference})
@@ -219,7 +221,7 @@ StreamScalingResult run_stream_scaling(const StreamScaling& scaling) {
     Runtime runtime{
         RunOptions{.launch = Launch::local,
                    .runs_dir = scaling.runs_dir,
-                   .arena_bytes = std::max<std::uint64_t>(64U << 20U, payloads * (scaling.data_size_bytes + 4096)),
+                   .arena_bytes = std::max<std::uint64_t>(256U << 20U, payloads * (scaling.data_size_bytes + 4096)),
                    .log_level = LogLevel::warn,
                    .progress = false}};
     runtime.registry().add({.name = "generator", .kind = OperatorKind::source, .help = "Makes payloads at a pace."},
