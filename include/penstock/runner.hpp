@@ -14,7 +14,8 @@
 namespace penstock {
 
 struct RunnerOptions {
-    /// As for any run; the graph's processes are started from here, so `launch` cannot be `mpi`.
+    /// As for any run; the graph's processes are started from here, so `launch` cannot be `mpi`. On a node with less
+    /// cores than instances `idle` is `block` where it would be `adaptive`.
     RunOptions run{.log_level = LogLevel::warn, .progress = false};
     /// Calls that may be in the graph at once; the next one waits. A call that timed out counts until the graph is
     /// done with it.

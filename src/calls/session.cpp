@@ -49,6 +49,10 @@ Session::Session(Plan plan, const Registry& registry, const RunnerOptions& optio
              .on_closed = [this] { control_.stop(); }},
       registry_{registry} {
     add_call_stages(registry_, ports_);
+    // Who yields on a crowded node waits until others have used up their time; who sleeps is woken before them. A
+    // stream does not mind, a call passes four such places.
+    const bool crowded = plan_.ranks() + 1 > std::thread::hardware_concurrency();  // and the caller
+    if (options_.run.idle == Idle::adaptive && crowded) options_.run.idle = Idle::block;
 }
 
 Session::~Session() {

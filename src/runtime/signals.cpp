@@ -1,6 +1,7 @@
 #include "runtime/signals.hpp"
 
 #include <atomic>
+#include <thread>
 
 namespace penstock {
 namespace {
@@ -9,16 +10,23 @@ namespace {
 std::atomic<Reactor*> to_wake{nullptr};
 std::atomic<int> first_signal{0};
 std::atomic<int> signal_count{0};
+std::atomic<int> handlers{0};  // that use the reactor, on other threads
+
+void wake_reactor() noexcept {
+    handlers.fetch_add(1);
+    if (Reactor* reactor = to_wake.load()) reactor->wake();
+    handlers.fetch_sub(1);
+}
 
 extern "C" void on_stop_signal(int number) {
     int none = 0;
     first_signal.compare_exchange_strong(none, number);
     signal_count.fetch_add(1);
-    if (Reactor* reactor = to_wake.load()) reactor->wake();
+    wake_reactor();
 }
 
 extern "C" void on_child_signal(int) {
-    if (Reactor* reactor = to_wake.load()) reactor->wake();
+    wake_reactor();
 }
 
 }  // namespace
@@ -50,6 +58,7 @@ SignalWatch::~SignalWatch() {
     sigaction(SIGXFSZ, &old_file_size_, nullptr);
     sigaction(SIGCHLD, &old_child_, nullptr);
     to_wake = nullptr;
+    while (handlers.load() != 0) std::this_thread::yield();  // bounded: they wait for nobody
 }
 
 int SignalWatch::received() noexcept {

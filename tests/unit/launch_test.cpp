@@ -1,3 +1,4 @@
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <stdexcept>
@@ -181,6 +182,57 @@ TEST(LocalProcesses, EndWithAnInternalErrorWhenSomethingEscapesThem) {
 
     ASSERT_EQ(lost.size(), 1U);
     EXPECT_EQ(lost[0].how, "ended with exit code 70");
+}
+
+TEST(LocalProcesses, ExchangeTextsWithRanksThatAreThreads) {
+    std::atomic<bool> abandon{false};
+    std::atomic<int> right{0};
+    const pid_t here = getpid();
+    LocalProcesses processes{4,
+                             20s,
+                             label,
+                             [&](Rank rank, Bootstrap& bootstrap) {
+                                 const auto all = bootstrap.allgather(std::to_string(getpid() == here));
+                                 if (getpid() == here && joined(all) == "0;1;0;1;") ++right;
+                                 return static_cast<int>(rank);
+                             },
+                             {.ranks = {1, 3}, .abandon = &abandon}};
+
+    EXPECT_THAT(processes.allgather("0"), ElementsAre("0", "1", "0", "1"));
+
+    EXPECT_EQ(processes.reap(20s), 0);
+    EXPECT_EQ(right, 2);
+    EXPECT_FALSE(abandon);
+}
+
+TEST(LocalProcesses, SayHowAThreadEnded) {
+    std::atomic<bool> abandon{false};
+    LocalProcesses processes{2, 20s, label, [](Rank, Bootstrap&) { return 9; }, {.ranks = {1}, .abandon = &abandon}};
+
+    const auto lost = wait_for_lost(processes);
+
+    ASSERT_EQ(lost.size(), 1U);
+    EXPECT_EQ(lost[0].rank, 1U);
+    EXPECT_EQ(lost[0].how, "ended with exit code 9");
+    EXPECT_THAT(processes.lost(), IsEmpty());
+}
+
+TEST(LocalProcesses, AskThreadsToLeaveThatOutstayTheirPatience) {
+    std::atomic<bool> abandon{false};
+    LocalProcesses processes{3,
+                             20s,
+                             label,
+                             [&](Rank rank, Bootstrap& bootstrap) {
+                                 // One waits for an exchange that never comes, one for the word to leave.
+                                 if (rank == 1) static_cast<void>(bootstrap.allgather(""));
+                                 while (!abandon) std::this_thread::yield();
+                                 return 0;
+                             },
+                             {.ranks = {1, 2}, .abandon = &abandon}};
+
+    EXPECT_EQ(processes.reap(1ms), 0);
+
+    EXPECT_TRUE(abandon);
 }
 
 TEST(LocalProcesses, LeaveTheCoordinatorAloneWhenThereIsNobodyElse) {
