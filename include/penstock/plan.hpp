@@ -40,6 +40,8 @@ struct PlannedChannel {
     Dispatch dispatch;
     PassBy by;
     TransportKind transport;
+    std::string filter = {};
+    std::uint32_t sample = 1;
 };
 
 struct Place {

@@ -63,6 +63,8 @@ struct ChannelSpec {
     Dispatch dispatch = Dispatch::direct;
     PassBy by = PassBy::reference;
     TransportKind transport = TransportKind::automatic;
+    std::string filter = {};   ///< "energy > 5": only payloads whose metadata pass are handed on. Empty: all.
+    std::uint32_t sample = 1;  ///< Of those, each producer instance hands on the first of every so many.
     std::string where = {};
 };
 

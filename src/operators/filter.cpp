@@ -8,7 +8,7 @@ namespace {
 
 class Filter final : public Processor {
 public:
-    Filter(const Params& params, StageContext& context) : predicate_{params}, context_{context} {}
+    Filter(const Params& params, StageContext& context) : predicate_{comparison_of(params)}, context_{context} {}
 
     void process(const Payload& in, Output& out) override {
         if (predicate_.matches(in.metadata())) {

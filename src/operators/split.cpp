@@ -25,7 +25,7 @@ public:
           parts_{static_cast<std::uint64_t>(params.get<std::int64_t>("parts"))},
           context_{context},
           malformed_{context, params} {
-        if (by_ == "comparison") predicate_.emplace(params);
+        if (by_ == "comparison") predicate_.emplace(comparison_of(params));
         if (by_ == "comparison" && channel_.empty() && otherwise_.empty()) {
             throw Error{Errc::invalid_input,
                         "\"channel\" or \"otherwise\" must name a channel, or nothing goes anywhere"};

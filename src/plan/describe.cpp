@@ -1,6 +1,7 @@
 #include "plan/describe.hpp"
 
 #include "base/format.hpp"
+#include "base/quote.hpp"
 #include "base/table.hpp"
 
 namespace penstock {
@@ -48,7 +49,10 @@ std::string channel_table(const Plan& plan) {
 
 std::string route_text(const PlannedChannel& channel) {
     std::string text{name_of(channel.route)};
-    return channel.route == Route::hash ? text + " by " + channel.key : text;
+    if (channel.route == Route::hash) text += " by " + channel.key;
+    if (!channel.filter.empty()) text += ", if " + printable(channel.filter);
+    if (channel.sample > 1) text += ", 1 of " + std::to_string(channel.sample);
+    return text;
 }
 
 std::string dispatch_text(const PlannedChannel& channel) {

@@ -13,7 +13,7 @@ namespace penstock {
 /// The same for programs, as JSON text; `plan.json` of a run directory.
 [[nodiscard]] std::string plan_json(const Plan& plan);
 
-/// "balance", "hash by id".
+/// "balance", "hash by id", "balance, if energy > 5, 1 of 10".
 [[nodiscard]] std::string route_text(const PlannedChannel& channel);
 /// "direct", "central, by value".
 [[nodiscard]] std::string dispatch_text(const PlannedChannel& channel);

@@ -155,7 +155,9 @@ private:
                                   .overflow = channel.overflow,
                                   .dispatch = channel.dispatch,
                                   .by = channel.by,
-                                  .transport = channel.transport});
+                                  .transport = channel.transport,
+                                  .filter = channel.filter,
+                                  .sample = channel.sample});
     }
 
     void check_channel(const ChannelSpec& channel) {
@@ -184,6 +186,13 @@ private:
                 "\"leased\" cannot tell a full channel from a lease that is still to come, which overflow " +
                     in_quotes(name_of(channel.overflow)) +
                     " needs; write \"dispatch\": \"direct\" or another overflow");
+        }
+        if (const auto problem = channel.filter.empty() ? std::nullopt : filter_problem(channel.filter)) {
+            add("filter", *problem);
+        }
+        if (channel.sample < 1 || channel.sample > max_sample) {
+            add("sample",
+                "must be a number from 1 to " + std::to_string(max_sample) + ", not " + std::to_string(channel.sample));
         }
         if (channel.key.size() > max_key_bytes) add("key", "must have at most 255 bytes");
         if (channel.capacity < 1 || channel.capacity > max_capacity) {

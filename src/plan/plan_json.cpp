@@ -40,6 +40,8 @@ Json channel_json(const Plan& plan, const PlannedChannel& channel) {
     json["overflow"] = name_of(channel.overflow);
     json["dispatch"] = name_of(channel.dispatch);
     json["by"] = name_of(channel.by);
+    if (!channel.filter.empty()) json["filter"] = channel.filter;
+    if (channel.sample != 1) json["sample"] = channel.sample;
     json["transport"] = name_of(channel.transport);
     json["transport_reason"] = transport_reason(channel.transport);
     return json;

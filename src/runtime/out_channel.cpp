@@ -51,6 +51,8 @@ ChannelShape shape_of(const Plan& plan, std::uint16_t channel) {
             .overflow = planned.overflow,
             .dispatch = planned.dispatch,
             .by = planned.by,
+            .filter = planned.filter,
+            .sample = planned.sample,
             .transport = std::string{name_of(planned.transport)},
             .first_sender = from.first_rank,
             .senders = static_cast<std::uint32_t>(from.instances),
@@ -82,6 +84,8 @@ ChannelShape receiving_leg(const ChannelShape& channel) {
     ChannelShape leg = channel;
     leg.leg = Leg::from_broker;
     leg.by = PassBy::reference;  // to the bytes in the coordinator's arena, where they were copied
+    leg.filter.clear();
+    leg.sample = 1;
     leg.first_sender = 0;
     leg.senders = 1;
     // Consumers say how much keeps them busy, where the policy does not need to know when they are full.
@@ -129,6 +133,7 @@ OutChannel::OutChannel(ChannelShape shape, Reactor& reactor, ChannelStatus& stat
         const std::uint64_t under_way = shape_.dispatch == Dispatch::leased ? share / 2 : credits.payloads();
         hold_limit_ = share > under_way ? share - under_way : 1;
     }
+    if (!shape_.filter.empty()) filter_.emplace(parse_comparison(shape_.filter));
     if (shape_.asks_coordinator()) to_coordinator_ = &reactor_.connect(0, "auto");
     reactor_.set_output(shape_.number, this);
     penstock::publish(status_.credits, credits.payloads() * edges_.size());
@@ -147,7 +152,20 @@ OutChannel::~OutChannel() {
     }
 }
 
+bool OutChannel::keeps_out(const PayloadBody& body) noexcept {
+    if (filter_ && !filter_->matches(MetadataView{body.metadata.view()})) {
+        add(status_.filtered, 1);
+        return true;
+    }
+    if (shape_.sample == 1) return false;
+    const bool is_next = since_sample_ == 0;
+    if (++since_sample_ == shape_.sample) since_sample_ = 0;
+    if (!is_next) add(status_.skipped, 1);
+    return !is_next;
+}
+
 void OutChannel::publish(PayloadBody* body) {
+    if (keeps_out(*body)) return drop_reference(body);
     switch (shape_.route) {
         case Route::balance:
             // What the broker could not route is its producer's error.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -8,6 +9,7 @@
 
 #include "base/clock.hpp"
 #include "base/fifo.hpp"
+#include "memory/predicate.hpp"
 #include "runtime/credits.hpp"
 #include "runtime/reactor.hpp"
 
@@ -27,6 +29,8 @@ struct ChannelShape {
     Dispatch dispatch = Dispatch::direct;
     PassBy by = PassBy::reference;
     Leg leg = Leg::whole;
+    std::string filter = {};
+    std::uint32_t sample = 1;
     std::string transport = "auto";
     Rank first_sender;
     std::uint32_t senders;
@@ -63,7 +67,8 @@ public:
     [[nodiscard]] std::uint16_t number() const noexcept { return shape_.number; }
     [[nodiscard]] std::uint64_t next_sequence() noexcept { return next_sequence_++; }
 
-    /// Hands on a payload; takes over one reference. What happens when the receivers are full is the channel's policy.
+    /// Hands on a payload, unless filter or sample keep it out; takes over one reference. What happens when the
+    /// receivers are full is the channel's policy.
     /// @throws Error{exhausted} under `overflow: error`, Error{invalid_input} if the routing key is missing.
     void publish(PayloadBody* body);
     /// The same for the coordinator, which never waits: a payload that would block is left with the caller. It is
@@ -112,6 +117,7 @@ private:
     };
 
     [[nodiscard]] bool never_waits() const noexcept { return shape_.leg == Leg::from_broker; }
+    [[nodiscard]] bool keeps_out(const PayloadBody& body) noexcept;
     [[nodiscard]] static bool goes_inline(const Edge& edge, const PayloadBody& body) noexcept;
     [[nodiscard]] std::uint64_t hash_or_drop(PayloadBody* body) const;
     [[nodiscard]] std::uint64_t key_hash(const PayloadBody& body) const;
@@ -139,7 +145,9 @@ private:
     std::vector<Edge> edges_;
     std::vector<Lane> lanes_;
     std::size_t next_lane_ = 0;
-    std::size_t next_part_ = 0;  ///< Of a broadcast that `try_publish` could not finish.
+    std::optional<Predicate> filter_;  // of the shape
+    std::uint32_t since_sample_ = 0;   ///< Payloads that passed the filter, up to `sample`.
+    std::size_t next_part_ = 0;        ///< Of a broadcast that `try_publish` could not finish.
     std::size_t hold_limit_ = 0;
     std::uint64_t most_credits_ = 0;  // on one edge
     std::uint64_t next_sequence_ = 0;

@@ -88,6 +88,8 @@ ChannelTotals channel_totals(const Plan& plan, const RunSnapshot& run, std::uint
         if (const ChannelStatus* sent = find_channel(stage, view, channel, false)) {
             totals.published += sent->published;
             totals.dropped += sent->dropped;
+            totals.filtered += sent->filtered;
+            totals.skipped += sent->skipped;
             totals.settled += sent->settled;
             totals.bytes += sent->bytes;
             totals.in_flight += sent->sent - std::min(sent->sent, sent->settled);

@@ -55,8 +55,10 @@ struct ChannelTotals {
     std::uint64_t dropped = 0;
     std::uint64_t bytes = 0;
     std::uint64_t queued = 0;
+    std::uint64_t filtered = 0;
+    std::uint64_t skipped = 0;
     std::uint64_t rank0_bytes = 0;  ///< Of blobs that went through the coordinator.
-    std::uint64_t in_flight = 0;  ///< Sent and not settled: on the way, queued, or in an operator's hands.
+    std::uint64_t in_flight = 0;    ///< Sent and not settled: on the way, queued, or in an operator's hands.
     std::array<std::uint64_t, stalls> stalled_ns{};
 };
 [[nodiscard]] ChannelTotals channel_totals(const Plan& plan, const RunSnapshot& run, std::uint16_t channel);

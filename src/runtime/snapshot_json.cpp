@@ -84,6 +84,8 @@ constexpr unsigned largest_bound = 34;
                           {"sent", status->sent},
                           {"settled", status->settled},
                           {"dropped", status->dropped},
+                          {"filtered", status->filtered},
+                          {"skipped", status->skipped},
                           {"bytes", status->bytes},
                           {"credits", status->credits}});
         }
@@ -119,6 +121,8 @@ std::string snapshot_json(const Plan& plan, const RunSnapshot& run, std::string_
                                     {"delivered", totals.delivered},
                                     {"settled", totals.settled},
                                     {"dropped", totals.dropped},
+                                    {"filtered", totals.filtered},
+                                    {"skipped", totals.skipped},
                                     {"bytes", totals.bytes},
                                     {"rank0_bytes", totals.rank0_bytes},
                                     {"queued", totals.queued},

@@ -23,7 +23,9 @@ std::string_view words_for(Activity activity) noexcept {
 
 std::uint64_t Status::moved() const noexcept {
     std::uint64_t sum = 0;
-    for (const ChannelStatus& channel : channels) sum += channel.sent + channel.settled;
+    for (const ChannelStatus& channel : channels) {
+        sum += channel.sent + channel.settled + channel.filtered + channel.skipped;
+    }
     return sum;
 }
 

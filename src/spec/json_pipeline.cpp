@@ -21,9 +21,9 @@ constexpr std::array<std::string_view, 5> top_keys{"pipeline", "stages", "channe
 constexpr std::array<std::string_view, 13> stage_keys{
     "name",   "operator", "params",  "instances", "threads",   "morsel_kib", "target_utilization",
     "device", "env",      "timeout", "after",     "placement", "ordered"};
-constexpr std::array<std::string_view, 12> channel_keys{"name",     "from",        "to",       "route",
-                                                        "key",      "capacity",    "overflow", "by",
-                                                        "dispatch", "compression", "filter",   "transport"};
+constexpr std::array<std::string_view, 13> channel_keys{"name",     "from",     "to",       "route",    "key",
+                                                        "capacity", "overflow", "by",       "dispatch", "compression",
+                                                        "filter",   "sample",   "transport"};
 constexpr std::array<std::string_view, 2> capacity_keys{"payloads", "bytes"};
 
 constexpr std::array<std::string_view, 3> later_stage_keys{"timeout", "after", "placement"};
@@ -225,11 +225,20 @@ private:
         if (const auto kind = fields.word("transport", vocabulary::transport)) channel.transport = *kind;
         if (const auto dispatch = fields.word("dispatch", vocabulary::dispatch)) channel.dispatch = *dispatch;
         if (const auto by = fields.word("by", vocabulary::by)) channel.by = *by;
-        fields.refuse_unavailable("filter");
+        read_filter(fields, channel);
+        const auto sample = fields.integer("sample", {.minimum = 1, .maximum = max_sample, .advice = 10});
+        if (sample) channel.sample = static_cast<std::uint32_t>(*sample);
         read_compression(fields);
         read_key(fields, channel);
         read_capacity(fields, channel);
         return channel;
+    }
+
+    static void read_filter(const JsonFields& fields, ChannelSpec& channel) {
+        auto filter = fields.text("filter");
+        if (!filter) return;
+        if (const auto problem = filter_problem(*filter)) fields.refuse("filter", *problem);
+        channel.filter = std::move(*filter);
     }
 
     static void read_compression(const JsonFields& fields) {

@@ -2,6 +2,10 @@
 
 #include <algorithm>
 
+#include <penstock/error.hpp>
+
+#include "base/comparison.hpp"
+
 namespace penstock {
 namespace {
 
@@ -36,6 +40,17 @@ std::string as_name(std::string_view text, std::string_view fallback) {
     }
     while (name.ends_with('-')) name.pop_back();
     return name.empty() ? std::string{fallback} : name;
+}
+
+std::optional<std::string> filter_problem(std::string_view filter) {
+    try {
+        static_cast<void>(parse_comparison(filter));
+    } catch (const Error& error) {
+        std::string_view text = error.what();
+        text.remove_prefix(text.find(": ") + 2);  // the name of its code
+        return std::string{text};
+    }
+    return std::nullopt;
 }
 
 std::string channel_name(const ChannelSpec& channel) {

@@ -51,6 +51,8 @@ Json channel_json(const ChannelSpec& channel) {
     if (channel.overflow != defaults.overflow) json["overflow"] = name_of(channel.overflow);
     if (channel.dispatch != defaults.dispatch) json["dispatch"] = name_of(channel.dispatch);
     if (channel.by != defaults.by) json["by"] = name_of(channel.by);
+    if (!channel.filter.empty()) json["filter"] = channel.filter;
+    if (channel.sample != defaults.sample) json["sample"] = channel.sample;
     if (channel.transport != defaults.transport) json["transport"] = name_of(channel.transport);
     return json;
 }

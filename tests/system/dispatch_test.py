@@ -144,5 +144,33 @@ class Modes(RunTestCase):
         self.assertRegex(said, r"middle\.0 \(rank 2\): inside its operator 'stuck_processor'")
 
 
+class Filters(RunTestCase):
+    def test_and_samples_count_what_they_keep_out(self):
+        spec = line_of(stage("source", "tagged_source", instances=2, count=300), stage("sink", "recorder"))
+        for dispatch in ("direct", "leased", "central"):
+            with self.subTest(dispatch):
+                spec["channels"][0].update(dispatch=dispatch, filter="key != b", sample=9)
+                folder = self.run_to_end(spec, faults=True)
+                lines = [json.loads(text) for text in folder.result("payloads.jsonl").read_text().splitlines()]
+
+                self.assertEqual(sorted({line["key"] for line in lines}), ["a", "c"])
+                counts = folder.channel("source-sink")
+                self.assertEqual([counts[key] for key in ("filtered", "skipped", "published", "delivered", "dropped")],
+                                 [200, 354, 46, 46, 0])
+
+    def test_that_let_nothing_through_end_in_order(self):
+        spec = line_of(stage("source", "pattern", count=1000), stage("sink", "null"), filter="no_such_key exists")
+        counts = self.run_to_end(spec).channel("source-sink")
+
+        self.assertEqual((counts["filtered"], counts["published"]), (1000, 0))
+
+    def test_that_are_none_are_refused_with_their_place(self):
+        path = self.write(line_of(stage("source", "pattern"), stage("sink", "null"), filter="size = 5"))
+        run = self.command("validate", path)
+
+        self.assert_code(run, 2)
+        self.assertIn('pipeline.json:1: /channels/0/filter: has "= 5" after the key', run.err)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -315,6 +315,15 @@ TEST(PlanErrors, RefuseLeasesWhereTheRouteNamesTheReceiver) {
     }
 }
 
+TEST(PlanErrors, RefuseAFilterThatIsNoneAndASampleOfNothing) {
+    auto spec = line("make", "pass", "eat");
+    spec.channels[0].filter = "energy";
+    spec.channels[1].sample = 0;
+
+    EXPECT_THAT(plan_error(spec).what(), AllOf(HasSubstr("channel \"a-b\": asks nothing of \"energy\""),
+                                               HasSubstr("channel \"b-c\": must be a number from 1")));
+}
+
 TEST(PlanErrors, RefuseBadCounts) {
     auto spec = line("make", "pass", "eat");
     spec.stages[0].instances = -1;

@@ -106,6 +106,16 @@ TEST(Drawing, SaysTheModeOfAChannelWhereItIsNotTheUsualOne) {
     EXPECT_EQ(nlohmann::json::parse(plan_json(plan))["channels"][1]["by"], "value");
 }
 
+TEST(Drawing, SaysWhatAChannelKeepsOut) {
+    auto spec = diamond();
+    spec.channels[0].filter = "kind == \"x\"";
+    spec.channels[0].sample = 10;
+    const auto plan = planned(spec);
+
+    EXPECT_THAT(draw_ascii(plan), HasSubstr(R"(  <-- source, balance, if kind == \"x\", 1 of 10 )"));
+    EXPECT_EQ(nlohmann::json::parse(plan_json(plan))["channels"][0]["sample"], 10);
+}
+
 TEST(PlanJson, SaysWhatThePlanSays) {
     const auto json = nlohmann::json::parse(plan_json(planned(diamond())));
 

@@ -237,6 +237,8 @@ TEST_F(SnapshotTest, IsWrittenAsJson) {
                                         {"delivered", 15},
                                         {"settled", 10},
                                         {"dropped", 4},
+                                        {"filtered", 0},
+                                        {"skipped", 0},
                                         {"bytes", 1600},
                                         {"rank0_bytes", 0},
                                         {"queued", 4},

@@ -33,7 +33,9 @@ PipelineSpec sample() {
                   .overflow = Overflow::error,
                   .dispatch = Dispatch::central,
                   .by = PassBy::value,
-                  .transport = TransportKind::mpi})
+                  .transport = TransportKind::mpi,
+                  .filter = "kind != \"a b\"",
+                  .sample = 3})
         .build();
 }
 
@@ -60,6 +62,8 @@ void expect_equal(const ChannelSpec& a, const ChannelSpec& b) {
     EXPECT_EQ(a.overflow, b.overflow);
     EXPECT_EQ(a.dispatch, b.dispatch);
     EXPECT_EQ(a.by, b.by);
+    EXPECT_EQ(a.filter, b.filter);
+    EXPECT_EQ(a.sample, b.sample);
     EXPECT_EQ(a.transport, b.transport);
 }
 

@@ -92,7 +92,7 @@ TEST(Pipeline, TakesAShareOfTheCacheForMorselsWhenAsked) {
 TEST(Pipeline, ReadsEveryKeyOfAChannel) {
     const auto spec = parse_pipeline(with_channel(R"("name": "link", "route": "hash", "key": "id",
         "capacity": {"payloads": 8, "bytes": "2MiB"}, "overflow": "latest", "transport": "shm",
-        "dispatch": "central", "by": "value", "compression": "none")"));
+        "dispatch": "central", "by": "value", "filter": "energy > 5", "sample": 10, "compression": "none")"));
 
     const auto& channel = spec.channels.at(0);
     EXPECT_EQ(channel.name, "link");
@@ -104,6 +104,8 @@ TEST(Pipeline, ReadsEveryKeyOfAChannel) {
     EXPECT_EQ(channel.transport, TransportKind::shm);
     EXPECT_EQ(channel.dispatch, Dispatch::central);
     EXPECT_EQ(channel.by, PassBy::value);
+    EXPECT_EQ(channel.filter, "energy > 5");
+    EXPECT_EQ(channel.sample, 10U);
 }
 
 TEST(Pipeline, TakesACapacityInPayloads) {
@@ -301,8 +303,17 @@ TEST_P(UnavailableChannel, IsReportedAsUnsupported) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Pipeline, UnavailableChannel,
-                         testing::Values(R"("compression": "lz4")", R"("filter": "id > 3")", R"("overflow": "spill")",
-                                         R"("transport": "ucx")", R"("transport": "ofi")"));
+                         testing::Values(R"("compression": "lz4")", R"("overflow": "spill")", R"("transport": "ucx")",
+                                         R"("transport": "ofi")"));
+
+TEST(PipelineErrors, NameTheFilterThatIsNone) {
+    const auto error = parse_error(with_channel(R"("filter": "energy = 5")"));
+
+    EXPECT_EQ(error.code(), Errc::invalid_input);
+    EXPECT_THAT(error.what(), AllOf(HasSubstr("/channels/0/filter: has \"= 5\" after the key"), HasSubstr("write")));
+    EXPECT_THAT(parse_error(with_channel(R"("filter": 5)")).what(), HasSubstr("must be a string"));
+    EXPECT_THAT(parse_error(with_channel(R"("sample": 0)")).what(), HasSubstr("/channels/0/sample"));
+}
 
 TEST(PipelineErrors, AreInvalidInputIfAnyIs) {
     EXPECT_EQ(parse_error(with_stage(R"("timeout": 1, "bad": 2)")).code(), Errc::invalid_input);

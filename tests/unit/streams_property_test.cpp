@@ -64,6 +64,7 @@ struct Graph {
             if (shape.route == Route::balance && random() % 2 == 0) shape.dispatch = Dispatch::leased;
             if (random() % 3 == 0) shape.dispatch = Dispatch::central;
             if (random() % 3 == 0) shape.by = PassBy::value;
+            if (random() % 4 == 0) shape.filter = "value < " + std::to_string(pick(0, 400));
             graph.channels.push_back(shape);
             graph.to.push_back(to);
             graph.stages[from].outputs.push_back(number);
@@ -71,6 +72,10 @@ struct Graph {
         }
     }
     return graph;
+}
+
+[[nodiscard]] bool passes(const ChannelShape& shape, std::uint64_t value) {
+    return shape.filter.empty() || value < std::stoull(shape.filter.substr(shape.filter.rfind(' ')));
 }
 
 /// How often each source payload, by instance and number, came to a stage.
@@ -89,7 +94,9 @@ using Arrivals = std::map<std::pair<std::uint32_t, std::uint64_t>, std::uint64_t
         for (const std::uint16_t output : graph.stages[stage].outputs) {
             const ChannelShape& shape = graph.channels[output];
             const std::uint64_t times = shape.route == Route::broadcast ? shape.receivers : 1;
-            for (const auto& [id, count] : passing) expected[graph.to[output]][id] += count * times;
+            for (const auto& [id, count] : passing) {
+                if (passes(shape, id.second)) expected[graph.to[output]][id] += count * times;
+            }
         }
     }
     return expected;
@@ -175,6 +182,7 @@ private:
         for (std::size_t output = 0; output < outputs_.size(); ++output) {
             RawDraft draft{outputs_[output].make(number, bytes)};
             draft.set("key", static_cast<std::int64_t>(random_() % 10));
+            draft.set("value", number);
             outputs_[output].out.publish(draft.release());
         }
     }
@@ -221,6 +229,7 @@ private:
         add_reference(payload.body());
         RawDraft draft{made};
         draft.set("key", payload.metadata().integer("key").value());
+        draft.set("value", payload.metadata().integer("value").value());
         output.out.publish(draft.release());
     }
 
