@@ -108,6 +108,9 @@ private:
         std::size_t edges;
         std::size_t next = 0;
         Fifo<PayloadBody*> held_back{16};
+        // At the coordinator:
+        Edge* last = nullptr;
+        std::uint64_t run = 0;  ///< More that go to the same receiver.
         // Of a leased channel, which has one lane:
         std::uint64_t leases = 0;  ///< Credits of its edges.
         std::uint32_t batch = 1;   ///< To ask for: doubled when it is used up at once, halved when not.
@@ -122,6 +125,7 @@ private:
     [[nodiscard]] std::uint64_t hash_or_drop(PayloadBody* body) const;
     [[nodiscard]] std::uint64_t key_hash(const PayloadBody& body) const;
     [[nodiscard]] Edge* pick(Lane& lane, std::uint64_t bytes) noexcept;
+    [[nodiscard]] Edge* pick_in_runs(Lane& lane, std::uint64_t bytes) noexcept;
     void offer(Lane& lane, PayloadBody* body);
     void overflow(Lane& lane, PayloadBody* body);
     [[nodiscard]] bool try_offer(Lane& lane, PayloadBody* body);

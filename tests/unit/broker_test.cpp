@@ -205,6 +205,23 @@ TEST(Broker, GivesABusyConsumerOnePayloadWhileAnotherIsFree) {
     net.end();
 }
 
+TEST(Broker, GivesConsumersThatAreFastSeveralPayloadsInARow) {
+    ChannelWorld net{central_shape(1, 4)};
+    net.let_all_read();
+
+    for (std::uint64_t i = 0; i < 2000; ++i) net.senders[0].publish(i);
+    net.end();
+
+    std::size_t runs = 0;
+    for (const Receiver& receiver : net.receivers) {
+        for (std::size_t i = 0; i < receiver.values.size(); ++i) {
+            runs += i == 0 || receiver.values[i] != receiver.values[i - 1] + 1 ? 1 : 0;
+        }
+    }
+    EXPECT_LT(runs, 1000U) << "a receiver is woken for each payload";
+    EXPECT_EQ(all_values(net).size(), 2000U);
+}
+
 TEST(Broker, HoldsBackItsProducersWhenNobodyReads) {
     auto shape = central_shape(2, 2);
     shape.capacity = 4;
