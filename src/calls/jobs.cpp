@@ -183,8 +183,9 @@ void Jobs::State::run(Job& job) {
     const std::lock_guard lock{mutex};
     one_runs_alone = false;
     work.notify_all();
+    if (lost_worker && !job.ended()) return lose_worker(job, *failure);
+    job.data = {};
     if (job.ended()) return;  // cancelled
-    if (lost_worker) return lose_worker(job, *failure);
     job.result = std::move(result);
     job.failure = failure;
     end(job, failure ? JobState::failed : JobState::completed);
@@ -231,9 +232,11 @@ Job& Jobs::State::find(std::uint64_t id) const {
 
 void Jobs::State::end(Job& job, JobState state) {
     --(job.state == JobState::pending ? counts.pending : counts.running);
-    if (job.state == JobState::pending) pending.erase({-job.priority, job.id});
+    if (job.state == JobState::pending) {
+        pending.erase({-job.priority, job.id});
+        job.data = {};  // of one that runs the lane is reading
+    }
     job.state = state;
-    job.data = {};
     switch (state) {
         case JobState::completed: ++counts.completed; break;
         case JobState::failed: ++counts.failed; break;

@@ -434,7 +434,8 @@ TEST(Runner, FailsWaitingThreadsWhenAnInstanceIsKilled) {
             if (error.code() == Errc::disconnected) ++failed;
         });
     }
-    while (served.runner.counts().begun < 10) std::this_thread::yield();
+    const auto deadline = SteadyClock::now() + 20s;
+    while (served.runner.counts().in_flight < 8 && SteadyClock::now() < deadline) std::this_thread::yield();
 
     kill(victim, SIGKILL);
 
