@@ -24,7 +24,7 @@ MAY_INCLUDE = {
 
 # Public header: the layer whose face it is.
 PUBLIC = {
-    "error": "base", "log": "base", "params": "base", "version": "base",
+    "error": "base", "executor": "base", "log": "base", "params": "base", "version": "base",
     "memory": "memory", "operator": "operators", "spec": "spec", "plan": "plan",
     "runtime": "runtime", "graph": "calls", "runner": "calls", "jobs": "calls", "penstock": "cli",
 }

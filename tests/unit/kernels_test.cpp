@@ -469,17 +469,14 @@ TYPED_TEST(Kernel, GivesTheSameBitsWithEachInstructionSet) {
 }
 
 TYPED_TEST(Kernel, GivesTheSameBitsWithAnyNumberOfThreads) {
-    for (const std::size_t count : sizes) {
+    for (const std::size_t count : {0U, 4097U, 50'001U}) {
         const auto expected = results_of_kernels<TypeParam>(count);
-        for (const int threads : {1, 2, 3, 5}) {
-            for (const std::size_t morsel_kib : {16U, 64U}) {
-                MorselPool pool{{.threads = threads, .morsel_bytes = morsel_kib << 10U, .target_utilization = 0}};
-                const ExecutorScope scope{&pool};
+        for (const int threads : {1, 2, 5}) {
+            MorselPool pool{{.threads = threads, .morsel_bytes = 16U << 10U, .target_utilization = 0}};
+            const ExecutorScope scope{&pool};
 
-                EXPECT_EQ(results_of_kernels<TypeParam>(count), expected)
-                    << threads << ' ' << morsel_kib << ' ' << count;
-                EXPECT_EQ(pool.counts().pieces > 0, count > 0);
-            }
+            EXPECT_EQ(results_of_kernels<TypeParam>(count), expected) << threads << ' ' << count;
+            EXPECT_EQ(pool.counts().pieces > 0, count > 0);
         }
     }
 }
