@@ -11,7 +11,7 @@
 /// Dispatch to 10 to 10 000 workers, simulated.
 ///
 ///   bench_simulate [--network c5n|p4d|shm] [--task-ms MS] [--size BYTES] [--workers N] [--producers N] [--even]
-///                  [--search-ns NS] [--ticket-ns NS] [--json FILE]
+///                  [--choice-ns NS] [--ticket-ns NS] [--json FILE]
 namespace penstock::bench {
 namespace {
 
@@ -30,18 +30,18 @@ void run(int argc, char** argv) {
                     .is_uneven = !take_flag(argc, argv, "--even")};
     const auto only_workers = static_cast<std::uint32_t>(std::stoul(take_option(argc, argv, "--workers", "0")));
     const auto producers = static_cast<std::uint32_t>(std::stoul(take_option(argc, argv, "--producers", "0")));
-    const std::string search_ns = take_option(argc, argv, "--search-ns");
+    const std::string choice_ns = take_option(argc, argv, "--choice-ns");
     const std::string ticket_ns = take_option(argc, argv, "--ticket-ns");
     base.costs = measured_costs();
-    if (!search_ns.empty()) base.costs.search_ns = std::stod(search_ns);
+    if (!choice_ns.empty()) base.costs.choice_ns = std::stod(choice_ns);
     if (!ticket_ns.empty()) base.costs.ticket_ns = std::stod(ticket_ns);
     if (argc > 1) throw std::runtime_error{"unknown argument '" + std::string{argv[1]} + "'"};
 
     std::printf(
-        "network %s, %zu bytes, tasks of %g ms%s; rank 0: %.0f ns a frame of leases, %.2f ns to search a "
-        "consumer, %.0f ns a ticket\n",
+        "network %s, %zu bytes, tasks of %g ms%s; rank 0: %.0f ns a frame of leases, %.1f ns to choose a "
+        "consumer for each doubling of them, %.0f ns a ticket\n",
         std::string{base.network.name}.c_str(), static_cast<std::size_t>(base.payload_bytes), base.task_ns / 1e6,
-        base.is_uneven ? " in the mean" : "", base.costs.frame_ns, base.costs.search_ns, base.costs.ticket_ns);
+        base.is_uneven ? " in the mean" : "", base.costs.frame_ns, base.costs.choice_ns, base.costs.ticket_ns);
     std::printf("%8s  %-8s %12s %8s %8s %8s %14s %12s\n", "workers", "method", "tasks/s", "of ideal", "rank 0", "idle",
                 "rank 0 B/task", "frames/task");
     std::vector<Row> rows;

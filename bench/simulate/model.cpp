@@ -303,7 +303,7 @@ private:
             const std::uint32_t producer = frame.to - 1;
             const double credits = frame.lease.payloads;
             const bool recall = frame.lease.head.kind == FrameKind::recall;
-            cost += what_.costs.frame_ns + credits * what_.costs.search_ns * static_cast<double>(what_.workers);
+            cost += what_.costs.frame_ns + credits * what_.costs.choice_ns * std::log2(what_.workers);
             if (is_measured()) ++rank0_frames_;
             at(transfer(0, node_of_producer(producer), frame_bytes, ready + cost),
                {.event = recall ? Event::recall : Event::lease,
@@ -538,12 +538,12 @@ std::string_view name_of(Way way) noexcept {
 }
 
 Rank0Costs measured_costs() {
-    // 17 frames in, 16 out, and 16 searches among the consumers.
+    // 17 frames in, 16 out, and 16 choices among 2^4 or 2^13 consumers.
     const double few = round_ns(16);
     const double many = round_ns(8192);
     Rank0Costs costs;
-    costs.search_ns = std::max(0.0, (many - few) / (16.0 * (8192 - 16)));
-    costs.frame_ns += std::max(1.0, (few - 16 * 16 * costs.search_ns) / 33);
+    costs.choice_ns = std::max(0.0, (many - few) / (16.0 * (13 - 4)));
+    costs.frame_ns += std::max(1.0, (few - 16 * 4 * costs.choice_ns) / 33);
     return costs;
 }
 

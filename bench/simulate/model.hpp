@@ -30,7 +30,7 @@ enum class Way : std::uint8_t {
 struct Rank0Costs {
     double frame_ns = 60;     ///< To take in or to send a frame of leases.
     double credit_ns = 5;     ///< To lease out one credit, besides:
-    double search_ns = 0.5;   ///< for each consumer that it chooses from.
+    double choice_ns = 5;     ///< for each time the number of consumers that it chooses from doubles.
     double ticket_ns = 400;   ///< To pass on a ticket.
     double bytes_per_ns = 5;  ///< To copy a payload that passes.
 };

@@ -110,8 +110,8 @@ public:
     /// @return false if the run is stopping.
     virtual bool wait_until(std::chrono::steady_clock::time_point then) = 0;
 
-    /// Ends the `wait_until` that the operator is in, or else its next one: there is something to do. For operators with
-    /// threads of their own, from any of them.
+    /// Ends the `wait_until` that the operator is in, or else its next one: there is something to do. For operators
+    /// with threads of their own, from any of them.
     virtual void wake() noexcept = 0;
 
     /// From now on the operator's `tick` is called whenever that much time has passed since this call or the last tick,

@@ -1,7 +1,7 @@
 #include "runtime/channel_leases.hpp"
 
 #include <algorithm>
-#include <numeric>
+#include <utility>
 
 namespace penstock {
 namespace {
@@ -11,7 +11,7 @@ constexpr std::chrono::milliseconds longest_silence{1000};
 }  // namespace
 
 ChannelLeases::ChannelLeases(const ChannelShape& shape, Reactor& reactor)
-    : shape_{shape}, reactor_{reactor}, free_(shape.receivers), share_(shape.receivers) {
+    : shape_{shape}, reactor_{reactor}, free_{shape.receivers}, share_(shape.receivers), has_asked_(shape.senders) {
     for (std::uint32_t i = 0; i < shape.senders; ++i) {
         to_senders_.push_back(&reactor_.connect(shape.first_sender + i, "auto"));
     }
@@ -42,19 +42,18 @@ void ChannelLeases::on_frame(Rank from, FrameKind kind, std::span<const std::byt
 }
 
 void ChannelLeases::add_free(Rank from, std::uint32_t receiver, std::uint32_t payloads) {
-    if (receiver >= free_.size() || free_[receiver] + payloads > shape_.capacity) {
+    if (receiver >= free_.receivers() || free_.of(receiver) + payloads > shape_.capacity) {
         reactor_.protocol_error(from, "more credits for channel '" + shape_.name + "' than its capacity");
     }
-    free_[receiver] += payloads;
+    free_.add(receiver, payloads);
 }
 
 void ChannelLeases::add_question(Rank from, const LeaseFrame& ask) {
     const std::uint32_t sender = from - shape_.first_sender;
-    bool is_known = false;
-    for (std::size_t i = 0; i < questions_.size(); ++i) is_known = is_known || questions_[i].sender == sender;
-    if (is_known || ask.payloads == 0 || ask.receiver != 0) {
+    if (has_asked_[sender] || ask.payloads == 0 || ask.receiver != 0) {
         reactor_.protocol_error(from, "a broken or second question for leases of channel '" + shape_.name + "'");
     }
+    has_asked_[sender] = true;
     questions_.push({.sender = sender,
                      .payloads = ask.payloads,
                      .recall_at = SteadyClock::now() + patience,
@@ -64,28 +63,29 @@ void ChannelLeases::add_question(Rank from, const LeaseFrame& ask) {
 void ChannelLeases::serve() {
     for (std::size_t waiting = questions_.size(); waiting > 0; --waiting) {
         const Question question = questions_.pop();
-        if (!answer(question, waiting)) questions_.push(question);
+        if (answer(question, waiting)) {
+            has_asked_[question.sender] = false;
+        } else {
+            questions_.push(question);
+        }
     }
 }
 
 bool ChannelLeases::answer(const Question& question, std::size_t waiting) {
-    const std::uint64_t all = std::accumulate(free_.begin(), free_.end(), std::uint64_t{0});
+    const std::uint64_t all = free_.total();
     if (all == 0) return false;
-    std::fill(share_.begin(), share_.end(), 0U);
     const std::uint64_t fair = (all + waiting - 1) / waiting;
+    sharers_.clear();
     for (auto left = std::min<std::uint64_t>(question.payloads, fair); left > 0; --left) {
-        const auto most = std::max_element(free_.begin(), free_.end());
-        --*most;
-        ++share_[static_cast<std::size_t>(most - free_.begin())];
+        const std::uint32_t receiver = free_.take();
+        if (share_[receiver]++ == 0) sharers_.push_back(receiver);
     }
-    auto last = static_cast<std::uint32_t>(share_.size());
-    while (share_[--last] == 0) continue;
     bool answered = false;
-    for (std::uint32_t receiver = 0; receiver <= last; ++receiver) {
-        if (share_[receiver] == 0) continue;
-        answered = tell(question.sender, FrameKind::lease, receiver, share_[receiver],
-                        receiver == last ? LeaseFrame::last : std::uint8_t{0});
-        if (!answered) free_[receiver] += share_[receiver];
+    for (const std::uint32_t receiver : sharers_) {
+        const std::uint32_t share = std::exchange(share_[receiver], 0);
+        answered = tell(question.sender, FrameKind::lease, receiver, share,
+                        receiver == sharers_.back() ? LeaseFrame::last : std::uint8_t{0});
+        if (!answered) free_.add(receiver, share);
     }
     return answered;
 }

@@ -6,6 +6,7 @@
 
 #include "base/clock.hpp"
 #include "base/fifo.hpp"
+#include "runtime/credit_book.hpp"
 #include "runtime/out_channel.hpp"
 #include "runtime/reactor.hpp"
 
@@ -48,9 +49,11 @@ private:
     ChannelShape shape_;
     Reactor& reactor_;
     std::vector<Transport*> to_senders_;
-    std::vector<std::uint64_t> free_;  // by receiver
-    std::vector<std::uint32_t> share_;
+    CreditBook free_;
+    std::vector<std::uint32_t> share_;    // by receiver: of the answer under way
+    std::vector<std::uint32_t> sharers_;  // the receivers in it
     Fifo<Question> questions_{16};
+    std::vector<bool> has_asked_;  // by sender
 };
 
 }  // namespace penstock

@@ -107,10 +107,10 @@ TEST(Simulation, GivesSlowWorkersOnePayloadAndFastOnesMany) {
     EXPECT_LT(fast.rank0_frames_per_task, 1) << "the coordinator is asked once for many tickets";
 }
 
-TEST(Simulation, MeasuresCostsThatGrowWithTheWorkers) {
+TEST(Simulation, MeasuresWhatLeasesCost) {
     const Rank0Costs costs = measured_costs();
     EXPECT_GT(costs.frame_ns, 0);
-    EXPECT_GT(costs.search_ns, 0);
+    EXPECT_GE(costs.choice_ns, 0);
 }
 
 }  // namespace
