@@ -83,7 +83,7 @@ class RunDirectory(RunTestCase):
 
         labels = ["consumer.0", "processor.0", "processor.1", "producer.0"]
         found = sorted(str(path.relative_to(folder.path)) for path in folder.path.rglob("*") if path.is_file())
-        self.assertEqual(found, sorted(["plan.json", "status.json", "stats.json", "results/results.csv",
+        self.assertEqual(found, sorted(["plan.json", "run.json", "status.json", "stats.json", "results/results.csv",
                                         "logs/coordinator.jsonl", *(f"logs/{label}.jsonl" for label in labels),
                                         *(f"peers/{label}.json" for label in labels)]))
 
