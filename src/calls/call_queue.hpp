@@ -40,6 +40,10 @@ public:
         closed_ = true;
         if (wake_) wake_();
     }
+    [[nodiscard]] bool is_closed() {
+        const std::lock_guard lock{mutex_};
+        return closed_;
+    }
     /// How to wake who pops; nothing when nobody does any more.
     void set_wake(std::function<void()> wake) {
         const std::lock_guard lock{mutex_};

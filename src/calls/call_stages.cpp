@@ -18,15 +18,12 @@ public:
         ports_.queue.set_wake([this] { context_.wake(); });
     }
     ~CallSource() override {
-        ports_.drafts.refuse();
         ports_.queue.set_wake({});
-        const Error unsent{Errc::disconnected, "the graph stopped before the call was sent"};
         ports_.queue.close();
+        ports_.drafts.refuse();
+        // Calls that were not sent fail with the run, which knows why it ends.
         CallQueue::Item item;
-        while (ports_.queue.pop(item) == CallQueue::State::item) {
-            const RawDraft draft{item.body};
-            ports_.table.fail(item.body->user_id, unsent);
-        }
+        while (ports_.queue.pop(item) == CallQueue::State::item) const RawDraft dropped{item.body};
     }
     CallSource(const CallSource&) = delete;
     CallSource& operator=(const CallSource&) = delete;

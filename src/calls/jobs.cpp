@@ -173,7 +173,7 @@ void Jobs::State::run(Job& job) {
             result = call(job);
         } catch (const Error& error) {
             const bool took_too_long = SteadyClock::now() - begun >= options.longest;
-            lost_worker = !took_too_long && !pool.serving();
+            lost_worker = !took_too_long && (error.code() == Errc::disconnected || !pool.serving());
             if (took_too_long) discard_pool(used);  // the worker is at it still
             throw;
         }

@@ -224,7 +224,7 @@ Call& Session::begin(std::string_view edge, RawDraft draft, std::chrono::nanosec
     body.has_user_id = true;
     if (queue_.push({&body, input})) {
         static_cast<void>(draft.release());
-    } else {
+    } else if (!serving_state()) {
         table_.fail(call.id, {Errc::disconnected, "graph " + in_quotes(plan_.pipeline) + " takes no more calls"});
     }
     return call;
@@ -250,6 +250,11 @@ std::string Session::whereabouts() {
 }
 
 bool Session::serving() {
+    return serving_state() && !queue_.is_closed();
+}
+
+/// Also true while the run ends by itself: its end fails every call, with the reason.
+bool Session::serving_state() {
     const std::lock_guard lock{mutex_};
     return state_ == State::serving;
 }

@@ -48,6 +48,7 @@ private:
     [[nodiscard]] RunResult coordinate(bool takes_signals);
     [[nodiscard]] int run_rank(const RunContext& run, Rank rank, Bootstrap& bootstrap);
     void join();
+    [[nodiscard]] bool serving_state();
     void set_state(State state);
     void end(RunResult result);
     [[nodiscard]] Error why_over(const RunResult& result) const;
