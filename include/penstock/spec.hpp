@@ -36,7 +36,7 @@ enum class TransportKind : std::uint8_t { automatic, shm, mpi };
 /// One step of a pipeline.
 struct StageSpec {
     /// As many instances as there are processes left for.
-    static constexpr int fill = 0;
+    static constexpr int fill = -1;
 
     std::string name;
     std::string operator_name;

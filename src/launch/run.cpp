@@ -246,6 +246,7 @@ RunSnapshot run_coordinator(const RunContext& run, Bootstrap& bootstrap, Supervi
                                          }
                                          progress.show(snapshot);
                                          if (run.on_snapshot) run.on_snapshot(snapshot);
+                                         requests.look();
                                      },
                                  .control = run.control,
                                  .takes_signals = run.takes_signals}};

@@ -100,16 +100,17 @@ private:
                           std::to_string(max_instances) + ", not " + std::to_string(stage.instances));
         }
         if (stage.threads < 1 || stage.threads > max_threads) {
-            problems_.add(place_of(stage, "threads") + ": must be a number from 1 to " + std::to_string(max_threads) +
-                          ", not " + std::to_string(stage.threads));
+            problems_.add(place_of(stage, "threads") + ": \"threads\" must be a number from 1 to " +
+                          std::to_string(max_threads) + ", not " + std::to_string(stage.threads));
         }
         if (stage.morsel_kib != 0 && (stage.morsel_kib < least_morsel_kib || stage.morsel_kib > most_morsel_kib)) {
-            problems_.add(place_of(stage, "morsel_kib") + ": must be a number from " +
+            problems_.add(place_of(stage, "morsel_kib") + ": \"morsel_kib\" must be a number from " +
                           std::to_string(least_morsel_kib) + " to " + std::to_string(most_morsel_kib) +
                           ", or 0 for a share of the cache, not " + std::to_string(stage.morsel_kib));
         }
         if (!(stage.target_utilization >= 0 && stage.target_utilization <= 1)) {
-            problems_.add(place_of(stage, "target_utilization") + ": must be a number from 0 to 1");
+            problems_.add(place_of(stage, "target_utilization") +
+                          ": \"target_utilization\" must be a number from 0 to 1");
         }
         if (stage.device != Device::cpu) {
             problems_.add(place_of(stage, "device") + ": \"gpu\" is not available in this version; use \"cpu\"",

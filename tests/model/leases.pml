@@ -19,7 +19,7 @@
 #define forget_question 5     /* the coordinator forgets a question that it cannot answer at once */
 #define unused_give_back 6    /* a producer follows a recall before it has used what it waited for */
 #define ask_twice 7           /* a producer asks again before it has been answered */
-#define coordinated_ticket 8  /* a ticket waits until the coordinator has read what its sender told it */
+#define coordinated_ticket 8  /* a ticket needs the coordinator */
 #define early_end 9           /* a producer ends with a payload left */
 #ifndef MUTATION
 #define MUTATION none
@@ -143,7 +143,7 @@ proctype producer(byte p) {
     :: atomic { nempty(to_producer[p]) && !(wants(p) && leases_of(p) > 0 && !used) -> take_leases(); keep_house() }
     :: atomic { recalled[p] && may_give_back(p) -> give_back_all() }
 
-    :: wants(p) && leases_of(p) > 0 && (MUTATION != coordinated_ticket || empty(to_coordinator[p])) ->
+    :: wants(p) && leases_of(p) > 0 && (MUTATION != coordinated_ticket || !halted) ->
 progress_sent:
        atomic {
            /* A frame may have come in between, but it is the same thread that takes it: nothing has changed. */

@@ -364,9 +364,9 @@ TEST(PlanErrors, NameWhatThreadsMayBe) {
         return std::string{plan_error(spec).what()};
     };
 
-    EXPECT_THAT(error_with(1025, 64, 0.8), HasSubstr("threads: must be a number from 1 to 1024, not 1025"));
-    EXPECT_THAT(error_with(2, 15, 0.8), HasSubstr("morsel_kib: must be a number from 16 to 1024"));
-    EXPECT_THAT(error_with(2, 64, std::nan("")), HasSubstr("target_utilization: must be a number from 0 to 1"));
+    EXPECT_THAT(error_with(1025, 64, 0.8), HasSubstr("\"threads\" must be a number from 1 to 1024, not 1025"));
+    EXPECT_THAT(error_with(2, 15, 0.8), HasSubstr("\"morsel_kib\" must be a number from 16 to 1024"));
+    EXPECT_THAT(error_with(2, 64, std::nan("")), HasSubstr("\"target_utilization\" must be a number from 0 to 1"));
 }
 
 TEST(Plan, CopesWithThousandsOfStagesInARow) {
