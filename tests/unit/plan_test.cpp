@@ -326,12 +326,12 @@ TEST(PlanErrors, RefuseAFilterThatIsNoneAndASampleOfNothing) {
 
 TEST(PlanErrors, RefuseBadCounts) {
     auto spec = line("make", "pass", "eat");
-    spec.stages[0].instances = -1;
+    spec.stages[0].instances = -2;
     spec.stages[1].instances = 100'001;
     spec.channels[0].capacity = 0;
     spec.channels[1].capacity_bytes = 0;
 
-    EXPECT_THAT(plan_error(spec).what(), AllOf(HasSubstr("not -1"), HasSubstr("not 100001"),
+    EXPECT_THAT(plan_error(spec).what(), AllOf(HasSubstr("not -2"), HasSubstr("not 100001"),
                                                HasSubstr("from 1 to 1048576, not 0"), HasSubstr("at least 1 byte")));
 }
 
