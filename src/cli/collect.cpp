@@ -36,6 +36,8 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr std::size_t block_bytes = 1U << 20U;
+constexpr std::string_view manifest_name = "collected.json";
+constexpr std::string_view unfinished = ".collecting";  // at the end of the names of files that are not whole yet
 
 struct CollectArguments {
     RunArgument run = {};
@@ -49,8 +51,9 @@ struct Target {
     fs::path name;  // below the output directory
     std::vector<fs::path> parts;
     std::string stage = {};
-    std::string header = {};                          // of each part; stays once
-    bool has_rows = false;                            // lines are counted
+    std::string header = {};  // of each part; stays once
+    bool has_rows = false;    // lines are counted
+    bool is_csv = false;
     std::optional<std::uint64_t> expected_rows = {};  // what the stage says that it has written
 };
 
@@ -60,12 +63,14 @@ struct Collected {
     std::uint32_t crc = 0;
 };
 
-/// Counts rows of text: lines whose end is not inside quotes (RFC 4180).
+/// Counts rows of text: lines; of CSV those whose end is not inside quotes (RFC 4180).
 class RowCounter {
 public:
+    explicit RowCounter(bool has_quotes) noexcept : has_quotes_{has_quotes} {}
+
     void add(std::string_view text) noexcept {
         for (const char c : text) {
-            if (c == '"') is_quoted_ = !is_quoted_;
+            if (c == '"' && has_quotes_) is_quoted_ = !is_quoted_;
             if (c == '\n' && !is_quoted_) ++rows_;
         }
         if (!text.empty()) last_ = text.back();
@@ -74,6 +79,7 @@ public:
     [[nodiscard]] bool ends_in_a_line() const noexcept { return last_ == '\n'; }
 
 private:
+    bool has_quotes_;
     bool is_quoted_ = false;
     char last_ = '\n';
     std::uint64_t rows_ = 0;
@@ -105,6 +111,12 @@ void read_all(const fs::path& path, std::uint64_t from, Take take) {
     return crc;
 }
 
+/// Not one of somebody else that a link leads to.
+[[nodiscard]] bool is_own_file(const fs::path& path) noexcept {
+    std::error_code none;
+    return fs::symlink_status(path, none).type() == fs::file_type::regular;
+}
+
 class Collection {
 public:
     Collection(const Program& program, const CollectArguments& arguments)
@@ -122,6 +134,7 @@ public:
 
     int collect() {
         const auto targets = find_targets();
+        refuse_equal_names(targets);
         make_output_dir();
         // All or none: nothing is overwritten half way.
         if (!arguments_.force) {
@@ -138,8 +151,8 @@ public:
             if (!target.stage.empty()) entry["stage"] = target.stage;
             for (const auto& part : target.parts) entry["of"].push_back(part.lexically_relative(results_).string());
             manifest.push_back(std::move(entry));
-            table.add({target.name.string(), format_bytes(got.bytes), target.has_rows ? std::to_string(got.rows) : "",
-                       fmt::format("{:08x}", got.crc),
+            table.add({printable(target.name.string()), format_bytes(got.bytes),
+                       target.has_rows ? std::to_string(got.rows) : "", fmt::format("{:08x}", got.crc),
                        target.parts.size() == 1 ? "" : fmt::format("{} files", target.parts.size())});
             if (target.expected_rows && *target.expected_rows != got.rows) {
                 problems.push_back(fmt::format("{} has {} rows, but stage '{}' wrote {}", target.name.string(),
@@ -148,7 +161,7 @@ public:
         }
         const Json about{{"run", run_.name()},          {"pipeline", run_.pipeline}, {"state", run_.state},
                          {"exit_code", run_.exit_code}, {"files", manifest},         {"problems", problems}};
-        RunDirectory{arguments_.output_dir}.replace("collected.json", json_text(about));
+        RunDirectory{arguments_.output_dir}.replace(manifest_name, json_text(about));
         program_.out << (program_.json ? json_text(about) : table.text());
         if (run_.state != "completed") {
             program_.err << "note: " << run_.name() << " is " << run_.state << ": what it had settled is here\n";
@@ -187,11 +200,12 @@ private:
         const std::string output = params.value("output", "");
         if (output.empty() || fs::path{output}.is_absolute()) return;
         const std::string name = stage.value("name", "");
-        const int instances = stage.value("instances", 1);
+        constexpr int most_instances = 1'000'000;
+        const int instances = std::clamp(stage.value("instances", 1), 1, most_instances);
         std::vector<fs::path> parts;
         for (int i = 0; i < instances; ++i) {
             const fs::path part = result_path_in(results_.string(), output, instances > 1 ? i : -1);
-            if (fs::is_regular_file(part)) parts.push_back(part);
+            if (is_own_file(part)) parts.push_back(part);
         }
         const std::string kind = stage.value("operator", "");
         const bool has_rows = kind == "csv_sink" || kind == "jsonl_sink";
@@ -206,6 +220,7 @@ private:
                            .stage = name,
                            .header = header.empty() ? "" : header + "\n",
                            .has_rows = true,
+                           .is_csv = kind == "csv_sink",
                            .expected_rows = records_of(name)});
     }
 
@@ -240,7 +255,7 @@ private:
         std::vector<fs::path> others;
         std::error_code failed;
         for (fs::recursive_directory_iterator at{results_, failed}, end; !failed && at != end; at.increment(failed)) {
-            if (at->is_regular_file() && std::ranges::find(taken, at->path()) == taken.end())
+            if (is_own_file(at->path()) && std::ranges::find(taken, at->path()) == taken.end())
                 others.push_back(at->path());
         }
         std::ranges::sort(others);
@@ -258,8 +273,29 @@ private:
             throw Error{errc_of(failed.value()), "cannot make the folder " + path_in_quotes(arguments_.output_dir) +
                                                      ": " + failed.message() + "; name another with --output-dir"};
         }
-        if (fs::equivalent(arguments_.output_dir, results_, failed)) {
-            throw Error{Errc::invalid_input, "--output-dir is the folder of the results themselves; name another"};
+        const auto inside = fs::weakly_canonical(arguments_.output_dir, failed)
+                                .lexically_relative(fs::weakly_canonical(results_, failed));
+        if (!inside.empty() && *inside.begin() != "..") {
+            throw Error{Errc::invalid_input, "--output-dir lies in the folder of the results themselves; name another"};
+        }
+    }
+
+    /// One would replace the other.
+    static void refuse_equal_names(const std::vector<Target>& targets) {
+        for (std::size_t i = 0; i < targets.size(); ++i) {
+            const std::string name = targets[i].name.string();
+            if (name == manifest_name || name.ends_with(unfinished)) {
+                throw Error{Errc::invalid_input, "a result is called " + in_quotes(name) +
+                                                     ", as files of this command are; copy that one by hand, and the "
+                                                     "others with --stage"};
+            }
+            for (std::size_t k = 0; k < i; ++k) {
+                if (targets[k].name != targets[i].name) continue;
+                throw Error{Errc::invalid_input, "two results would be called " + in_quotes(name) + ", of stages " +
+                                                     in_quotes(targets[k].stage) + " and " +
+                                                     in_quotes(targets[i].stage) +
+                                                     "; collect them one by one with --stage"};
+            }
         }
     }
 
@@ -272,8 +308,8 @@ private:
     [[nodiscard]] Collected write(const Target& target) const {
         const fs::path path = output_of(target);
         fs::create_directories(path.parent_path());
-        const fs::path fresh = path.string() + ".new";
-        RowCounter counter;
+        const fs::path fresh = path.string() + std::string{unfinished};
+        RowCounter counter{target.is_csv};
         {
             RowFile file{fresh.string(), "--output-dir"};
             std::vector<iovec> parts;
@@ -332,7 +368,16 @@ void add_collect(CLI::App& app, Program& program) {
     command->footer(examples({"penstock collect --output-dir results",
                               "penstock collect streaming-demo --stage consumer --output-dir /data/demo"}));
     command->final_callback([&program, arguments] {
-        program.action = [&program, arguments] { return Collection{program, *arguments}.collect(); };
+        program.action = [&program, arguments] {
+            try {
+                return Collection{program, *arguments}.collect();
+            } catch (const Json::exception& error) {
+                throw Error{Errc::invalid_input,
+                            std::string{"plan.json or status.json of the run is broken: "} + error.what()};
+            } catch (const fs::filesystem_error& error) {
+                throw Error{errc_of(error.code().value()), error.what()};
+            }
+        };
     });
 }
 

@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <penstock/error.hpp>
@@ -51,6 +52,7 @@ struct Line {
 
 [[nodiscard]] Line line_of(std::string text) {
     Line line{.text = std::move(text)};
+    if (!is_shallow_json(line.text)) return line;
     line.json = Json::parse(line.text, nullptr, false);
     if (!line.json.is_object()) {
         line.json = {};
@@ -66,6 +68,16 @@ struct Line {
         if (level == name_of(each)) line.level = each;
     }
     return line;
+}
+
+/// What would steer the terminal, or look like another line, is shown instead.
+[[nodiscard]] std::string without_controls(const std::string& text) {
+    std::string safe;
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        safe += byte < 0x20 || byte == 0x7f ? fmt::format("\\x{:02x}", byte) : std::string(1, c);
+    }
+    return safe;
 }
 
 /// "20:42:34.123 consumer.0  warn: message  key=value".
@@ -134,7 +146,7 @@ public:
         }
         if (arguments_.follow) follow();
         for (auto& file : files_) {
-            if (const std::string rest = file.rest(); !rest.empty()) program_.out << rest << '\n';
+            if (const std::string rest = file.rest(); !rest.empty()) program_.out << without_controls(rest) << '\n';
         }
         program_.out.flush();
         return 0;
@@ -154,7 +166,9 @@ private:
         std::error_code failed;
         for (fs::directory_iterator at{fs::path{path_} / "logs", failed}, end; !failed && at != end;
              at.increment(failed)) {
-            if (at->path().extension() == ".jsonl") labels.push_back(at->path().stem().string());
+            std::error_code none;
+            if (at->path().extension() == ".jsonl" && at->is_regular_file(none))
+                labels.push_back(at->path().stem().string());
         }
         if (failed) {
             throw Error{Errc::invalid_input,
@@ -216,7 +230,9 @@ private:
         }
     }
 
-    void print(const Line& line) const { program_.out << (program_.json ? line.text : text_of(line)) << '\n'; }
+    void print(const Line& line) const {
+        program_.out << (program_.json ? line.text : without_controls(text_of(line))) << '\n';
+    }
 
     const Program& program_;
     const LogsArguments& arguments_;

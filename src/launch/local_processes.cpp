@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/clock.hpp"
+#include "base/format.hpp"
 
 #ifdef PENSTOCK_COVERAGE
 extern "C" void __gcov_dump(void);
@@ -138,7 +139,18 @@ LocalProcesses::LocalProcesses(Rank ranks, std::chrono::milliseconds timeout, st
     sigaddset(&stop_signals, SIGINT);
     sigaddset(&stop_signals, SIGTERM);
     pthread_sigmask(SIG_BLOCK, &stop_signals, &before);
+    const auto deadline = SteadyClock::now() + timeout_;
     for (Rank rank = 1; rank < ranks; ++rank) {
+        sigset_t pending{};
+        const bool is_stopped =
+            sigpending(&pending) == 0 && (sigismember(&pending, SIGINT) == 1 || sigismember(&pending, SIGTERM) == 1);
+        if (is_stopped || SteadyClock::now() > deadline) {
+            const std::string made = std::to_string(rank - 1) + " of " + std::to_string(ranks - 1) + " processes";
+            reap(std::chrono::milliseconds{0});
+            pthread_sigmask(SIG_SETMASK, &before, nullptr);  // a signal ends the program here
+            throw Error{Errc::timed_out, "only " + made + " could be started in " + format_duration(timeout_) +
+                                             "; ask for fewer instances or raise --start-timeout"};
+        }
         std::array<int, 2> ends{};
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) {
             pthread_sigmask(SIG_SETMASK, &before, nullptr);

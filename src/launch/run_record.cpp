@@ -23,7 +23,10 @@ using Json = nlohmann::json;
 
 constexpr const char* request_file = "request";
 
+/// Nothing for what is no file: a folder cannot be read, and a pipe may never end.
 [[nodiscard]] std::optional<std::string> contents(const fs::path& path) {
+    std::error_code none;
+    if (!fs::is_regular_file(path, none)) return std::nullopt;
     std::ifstream file{path, std::ios::binary};
     if (!file) return std::nullopt;
     std::string text{std::istreambuf_iterator<char>{file}, {}};
@@ -32,9 +35,10 @@ constexpr const char* request_file = "request";
 
 /// Null if it is not there or no object of JSON.
 [[nodiscard]] Json json_of(const std::optional<std::string>& text) {
-    if (!text) return {};
+    if (!text || !is_shallow_json(*text)) return {};
     Json json = Json::parse(*text, nullptr, false);
-    return json.is_object() ? json : Json{};
+    if (!json.is_object()) return {};
+    return json;
 }
 
 /// Its value if it is there and of that kind.
@@ -106,6 +110,25 @@ bool RunRecord::is_over() const noexcept {
     return state == "completed" || state == "failed" || state == "cancelled" || state == "lost" || state == "unknown";
 }
 
+bool is_shallow_json(std::string_view text) noexcept {
+    constexpr int deepest = 100;
+    int depth = 0;
+    bool is_quoted = false;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const char c = text[i];
+        if (is_quoted && c == '\\') {
+            ++i;
+        } else if (c == '"') {
+            is_quoted = !is_quoted;
+        } else if (!is_quoted && (c == '{' || c == '[')) {
+            if (++depth > deepest) return false;
+        } else if (!is_quoted && (c == '}' || c == ']')) {
+            --depth;
+        }
+    }
+    return true;
+}
+
 RunRecord read_run(const std::string& path) {
     RunRecord run{.path = path};
     const Json about = json_of(contents(fs::path{path} / "run.json"));
@@ -128,7 +151,8 @@ RunRecord read_run(const std::string& path) {
     if (run.pipeline.empty()) run.pipeline = value_of<std::string>(status, "pipeline", "");
     run.exit_code = value_of<int>(status, "exit_code", 0);
     run.error = value_of<std::string>(status, "error", "");
-    run.elapsed_s = value_of<double>(status, "elapsed_s", 0.0);
+    constexpr double longest_s = 1e9;  // 30 years: no run takes more
+    run.elapsed_s = std::clamp(value_of<double>(status, "elapsed_s", 0.0), 0.0, longest_s);
     if (!run.is_over()) check_life(run);
     return run;
 }

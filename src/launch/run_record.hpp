@@ -33,6 +33,9 @@ struct RunRecord {
     [[nodiscard]] bool is_over() const noexcept;
 };
 
+/// Whether JSON text is nested so little that it can be read without harm to the stack.
+[[nodiscard]] bool is_shallow_json(std::string_view text) noexcept;
+
 /// Never throws for what it finds in the directory: that makes the state "unknown" at worst.
 [[nodiscard]] RunRecord read_run(const std::string& path);
 

@@ -46,6 +46,8 @@ public:
     /// Tells every sender that all is settled. REQUIRES: ended() and all_settled().
     /// @return whether all could be told; the coordinator calls again if not.
     bool acknowledge();
+    /// Its payloads are to be copied: one must not be handed on before it is, as its sender is told then.
+    [[nodiscard]] bool copies() const noexcept { return shape_.by == PassBy::value; }
     /// Copies what could not be copied when it came, as far as there is memory now.
     void prefetch();
 

@@ -405,6 +405,10 @@ void Instance::send(RawDraft draft, std::string_view channel) {
 
 void Instance::forward(const Payload& payload, std::string_view channel) {
     if (!payload) throw Error{Errc::invalid_input, "an empty payload was emitted"};
+    const PayloadBody& body = *payload.body();
+    if (body.received && body.data == nullptr && input_of_channel_[body.channel]->copies()) {
+        static_cast<void>(payload.bytes());
+    }
     add_reference(payload.body());
     publish(payload.body(), channel);
 }
