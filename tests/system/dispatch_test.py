@@ -172,5 +172,17 @@ class Filters(RunTestCase):
         self.assertIn('pipeline.json:1: /channels/0/filter: has "= 5" after the key', run.err)
 
 
+class ByValue(RunTestCase):
+    def test_is_copied_before_it_is_handed_on(self):
+        """The owner uses its memory again as soon as it is told of the copy; the sink verifies what it gets."""
+        spec = {"stages": [stage("source", "pattern", size_bytes=1_000_000, count=300),
+                           stage("middle", "pass"), stage("sink", "null")],
+                "channels": [channel("source", "middle", by="value"), channel("middle", "sink")]}
+        for dispatch in ("direct", "leased"):
+            spec["channels"][0]["dispatch"] = dispatch
+            folder = self.run_to_end(spec, "--arena-mib", "8")
+            self.assertEqual(folder.channel("middle-sink")["delivered"], 300)
+
+
 if __name__ == "__main__":
     unittest.main()

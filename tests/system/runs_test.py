@@ -5,7 +5,7 @@ import os
 import signal
 import unittest
 
-from penstock_runs import DEMO, RunFolder, RunTestCase, line_of, program, stage, wait_until
+from penstock_runs import DEMO, RunFolder, RunTestCase, channel, line_of, program, stage, wait_until
 
 ENDLESS = line_of(stage("producer", "records", batch_size=100, total_batches=0, interval="1ms"),
                   stage("processor", "scale_records", instances=2), stage("consumer", "csv_sink"))
@@ -47,6 +47,16 @@ class Listed(RunsTestCase):
     def test_is_nothing_where_nothing_is(self):
         self.assertEqual(self.penstock("list", "--json").out, "[]\n")
         self.assertIn("no runs in", self.penstock("list").out)
+
+    def test_are_runs_whose_status_cannot_be_read(self):
+        folder = self.run_to_end(DEMO).path
+        # A run of which nothing tells how it ended is lost as its coordinator is gone.
+        for make, state in ((lambda path: path.write_text("[" * 200_000), "unknown"),
+                            (lambda path: path.mkdir(), "lost"), (os.mkfifo, "lost")):
+            status = folder / "status.json"
+            status.rmdir() if status.is_dir() else status.unlink()
+            make(status)
+            self.assertEqual([each["state"] for each in json.loads(self.penstock("list", "--json").out)], [state])
 
     def test_are_runs_whose_files_are_broken(self):
         folder = self.run_to_end(DEMO).path
@@ -223,6 +233,38 @@ class Collect(RunsTestCase):
         folder.result().write_text(whole[:whole.rfind("\n", 0, -1) + 1])
 
         self.assertIn("results.csv has 99999 rows, but stage 'consumer' wrote 100000", self.collect(code=1).err)
+
+    def test_refuses_results_that_would_replace_each_other(self):
+        spec = {"stages": [stage("source", "records", total_batches=2), stage("one", "csv_sink", output="r.csv"),
+                           stage("two", "csv_sink", instances=2, output="r.csv")],
+                "channels": [channel("source", "one"), channel("source", "two")]}
+        self.run_to_end(spec)
+
+        self.assertIn('two results would be called "r.csv"', self.collect(code=2).err)
+        self.collect("--stage", "two")
+        self.assert_demo_like(self.collected / "r.csv")
+
+    def assert_demo_like(self, path):
+        self.assertEqual(path.read_text().count("\n"), 2001)
+
+    def test_counts_lines_of_json_as_they_are(self):
+        spec = line_of(stage("source", "csv_source", input=str(self.folder / "in.csv"), header=False),
+                       stage("sink", "jsonl_sink", output="o.jsonl"))
+        (self.folder / "in.csv").write_text('1,"5"" disk"\n2,"x"\n')
+        self.run_to_end(spec)
+
+        self.collect()
+
+        self.assertEqual((self.collected / "o.jsonl").read_text().count("\n"), 2)
+
+    def test_leaves_links_alone(self):
+        folder = self.run_to_end(DEMO)
+        (folder.path / "results" / "passwd").symlink_to("/etc/passwd")
+        (folder.path / "results" / "loop").symlink_to("loop")
+
+        self.collect()
+
+        self.assertEqual(sorted(path.name for path in self.collected.iterdir()), ["collected.json", "results.csv"])
 
     def test_overwrites_on_request_only(self):
         self.run_to_end(DEMO)
