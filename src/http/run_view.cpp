@@ -18,26 +18,26 @@ struct InstanceTotals {
 [[nodiscard]] std::uint64_t items_of(const nlohmann::json& instance) {
     std::uint64_t items = 0;
     if (instance.contains("inputs")) {
-        for (const auto& input : instance["inputs"]) items += input["delivered"].get<std::uint64_t>();
+        for (const auto& input : instance.at("inputs")) items += input.at("delivered").get<std::uint64_t>();
     } else if (instance.contains("outputs")) {
-        for (const auto& output : instance["outputs"]) items += output["sent"].get<std::uint64_t>();
+        for (const auto& output : instance.at("outputs")) items += output.at("sent").get<std::uint64_t>();
     }
     return items;
 }
 
 /// In its operator: a pause counts, but for a source, which has nothing in its hands meanwhile.
 [[nodiscard]] double busy_of(const nlohmann::json& instance) {
-    const auto& time = instance["time_s"];
-    return time["operator"].get<double>() + (instance.contains("inputs") ? time["paced"].get<double>() : 0);
+    const auto& time = instance.at("time_s");
+    return time.at("operator").get<double>() + (instance.contains("inputs") ? time.at("paced").get<double>() : 0);
 }
 
 [[nodiscard]] std::map<int, InstanceTotals> totals_of(const nlohmann::json& status) {
     std::map<int, InstanceTotals> totals;
     if (!status.contains("stages")) return totals;
-    for (const auto& stage : status["stages"]) {
+    for (const auto& stage : status.at("stages")) {
         if (!stage.contains("instances")) continue;
-        for (const auto& instance : stage["instances"]) {
-            totals[instance["rank"].get<int>()] = {items_of(instance), busy_of(instance)};
+        for (const auto& instance : stage.at("instances")) {
+            totals[instance.at("rank").get<int>()] = {items_of(instance), busy_of(instance)};
         }
     }
     return totals;
@@ -45,9 +45,9 @@ struct InstanceTotals {
 
 [[nodiscard]] NodeMetrics node_metrics(const std::string& stage, const nlohmann::json& instance,
                                        const InstanceTotals& before, double seconds) {
-    NodeMetrics node{.node = stage + "." + std::to_string(instance["instance"].get<int>())};
+    NodeMetrics node{.node = stage + "." + std::to_string(instance.at("instance").get<int>())};
     if (instance.contains("inputs")) {
-        for (const auto& input : instance["inputs"]) node.queue_depth += input["queued"].get<std::uint64_t>();
+        for (const auto& input : instance.at("inputs")) node.queue_depth += input.at("queued").get<std::uint64_t>();
     }
     if (seconds <= 0) return node;
     const std::uint64_t items = items_of(instance);
@@ -57,11 +57,11 @@ struct InstanceTotals {
 }
 
 [[nodiscard]] LatencyMetrics latency_metrics(const nlohmann::json& stage) {
-    const auto& latency = stage["latency_us"];
+    const auto& latency = stage.at("latency_us");
     LatencyMetrics metrics{
-        .stage = stage["name"].get<std::string>(), .at_most = {}, .count = latency["count"].get<std::uint64_t>()};
-    metrics.sum_s = latency["mean"].get<double>() * 1e-6 * static_cast<double>(metrics.count);
-    for (const auto& bound : latency["at_most"].items()) {
+        .stage = stage.at("name").get<std::string>(), .at_most = {}, .count = latency.at("count").get<std::uint64_t>()};
+    metrics.sum_s = latency.at("mean").get<double>() * 1e-6 * static_cast<double>(metrics.count);
+    for (const auto& bound : latency.at("at_most").items()) {
         metrics.at_most[std::stod(bound.key()) / 1e6] = bound.value().get<std::uint64_t>();
     }
     return metrics;
@@ -75,25 +75,25 @@ Metrics metrics_between(std::string_view before, std::string_view now) {
         const auto earlier = before.empty() ? nlohmann::json::object() : nlohmann::json::parse(before);
         auto totals = totals_of(earlier);
         const double seconds =
-            status["elapsed_s"].get<double>() - (before.empty() ? 0 : earlier["elapsed_s"].get<double>());
+            status.at("elapsed_s").get<double>() - (before.empty() ? 0 : earlier.at("elapsed_s").get<double>());
         Metrics metrics;
-        for (const auto& stage : status["stages"]) {
+        for (const auto& stage : status.at("stages")) {
             if (stage.contains("latency_us")) metrics.latencies.push_back(latency_metrics(stage));
             if (!stage.contains("instances")) continue;
-            for (const auto& instance : stage["instances"]) {
-                metrics.nodes.push_back(node_metrics(stage["name"].get<std::string>(), instance,
-                                                     totals[instance["rank"].get<int>()], seconds));
+            for (const auto& instance : stage.at("instances")) {
+                metrics.nodes.push_back(node_metrics(stage.at("name").get<std::string>(), instance,
+                                                     totals[instance.at("rank").get<int>()], seconds));
             }
         }
-        for (const auto& channel : status["channels"]) {
-            metrics.channels.push_back({.channel = channel["name"].get<std::string>(),
-                                        .sent_payloads = channel["delivered"].get<std::uint64_t>(),
-                                        .sent_bytes = channel["bytes"].get<std::uint64_t>(),
-                                        .settled_payloads = channel["settled"].get<std::uint64_t>(),
-                                        .dropped_payloads = channel["dropped"].get<std::uint64_t>(),
-                                        .queued_payloads = channel["queued"].get<std::uint64_t>(),
-                                        .in_flight_payloads = channel["in_flight"].get<std::uint64_t>(),
-                                        .stalled_s = channel["stalled_s"].get<std::map<std::string, double>>()});
+        for (const auto& channel : status.at("channels")) {
+            metrics.channels.push_back({.channel = channel.at("name").get<std::string>(),
+                                        .sent_payloads = channel.at("delivered").get<std::uint64_t>(),
+                                        .sent_bytes = channel.at("bytes").get<std::uint64_t>(),
+                                        .settled_payloads = channel.at("settled").get<std::uint64_t>(),
+                                        .dropped_payloads = channel.at("dropped").get<std::uint64_t>(),
+                                        .queued_payloads = channel.at("queued").get<std::uint64_t>(),
+                                        .in_flight_payloads = channel.at("in_flight").get<std::uint64_t>(),
+                                        .stalled_s = channel.at("stalled_s").get<std::map<std::string, double>>()});
         }
         return metrics;
     } catch (const nlohmann::json::exception& error) {
