@@ -1,6 +1,7 @@
 #include "operators/hdf5/shared_writer.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -117,8 +118,9 @@ private:
     Form form_;  // of this instance's first payload, until all have agreed on one
     bool has_agreed_ = false;
     std::optional<SharedFile> file_;
-    std::vector<SharedFile::Part> next_;    // for the next round
-    std::vector<SharedFile::Part> joined_;  // in the round that all are to join
+    std::vector<SharedFile::Part> next_;       // for the next round
+    std::vector<SharedFile::Part> joined_;     // in the round that all are to join
+    std::vector<SharedFile::Part> undecided_;  // of another form than the first one here, until all have agreed
     std::vector<Misfit> misfits_;
     std::uint64_t next_bytes_ = 0;
     std::uint64_t joined_bytes_ = 0;
@@ -148,13 +150,15 @@ void RoundWriter::put(const Payload& payload) {
     }
     is_full_ = false;
     // Not earlier: the form may be agreed on while this waits.
-    if (const std::string problem = form_.problem_of(payload); !problem.empty())
-        return malformed_.add(payload, problem);
+    const std::string problem = form_.problem_of(payload);
+    const bool may_be_right = !has_agreed_ && form_.dtype();  // and no payload without a form waits alone
+    if (!problem.empty() && !may_be_right) return malformed_.add(payload, problem);
     if (next_.empty()) oldest_ = SteadyClock::now();
     std::string metadata = metadata_json(payload.metadata());
     if (metadata == "{}") metadata.clear();
     const std::uint64_t rows = layout_ == Layout::stack ? 1 : stored_shape(payload)[0];
-    next_.push_back({payload, bytes, rows, std::move(metadata)});
+    // Until all have agreed the others may have seen that other form first.
+    (problem.empty() ? next_ : undecided_).push_back({payload, bytes, rows, std::move(metadata)});
     next_bytes_ += cost;
     if (ticks() - looked_ > short_while) look();
 }
@@ -196,7 +200,7 @@ void RoundWriter::join() {
     joined_ = std::exchange(next_, {});
     joined_bytes_ = std::exchange(next_bytes_, 0);
     Contribution mine = contribution_of(joined_, form_);
-    mine.is_last = finishing_ ? 1 : 0;
+    mine.is_last = finishing_ && undecided_.empty() ? 1 : 0;
     ++round_;
     is_joined_ = true;
     group_.join(mine);
@@ -236,6 +240,8 @@ void RoundWriter::agree_on_form(const std::vector<Contribution>& all) {
     has_agreed_ = true;
     form_ = form_of(*first, layout_);
     take_misfits(joined_);
+    next_.insert(next_.end(), std::make_move_iterator(undecided_.begin()), std::make_move_iterator(undecided_.end()));
+    undecided_.clear();
     take_misfits(next_);
 }
 
