@@ -44,6 +44,12 @@ Comparison parse_comparison(std::string_view text) {
         const std::string_view value = trimmed(rest.substr(op->size()));
         if (value.empty()) refuse("has no value after " + in_quotes(*op));
         const std::string_view bare = without_quotes(value);
+        const bool is_quoted = bare.size() != value.size();
+        const std::string_view end_of_value = is_quoted ? value.substr(0, 1) : std::string_view{"<>=&|"};
+        if (bare.find_first_of(end_of_value) != std::string_view::npos) {
+            refuse("has " + std::string{value} + " for one value; quote a text with such letters, and make several " +
+                   "comparisons with a channel or a stage for each");
+        }
         const bool is_order = op->front() == '<' || op->front() == '>';
         if (bare.empty() && is_order) refuse("asks whether something is " + std::string{*op} + " nothing");
         return {.key = std::string{key}, .op = std::string{*op}, .value = std::string{bare}};

@@ -34,8 +34,9 @@ INSTANTIATE_TEST_SUITE_P(
                       Read{" a.b-c <\t7 ", "a.b-c", "<", "7"}, Read{"a<=b", "a", "<=", "b"},
                       Read{"kind == two words", "kind", "==", "two words"}, Read{"kind != ' x '", "kind", "!=", " x "},
                       Read{"kind == \"\"", "kind", "==", ""}, Read{"kind == \"it's\"", "kind", "==", "it's"},
-                      Read{"kind == 'open", "kind", "==", "'open"}, Read{"id exists", "id", "exists", ""},
-                      Read{"  id\tmissing ", "id", "missing", ""}, Read{"exists exists", "exists", "exists", ""}));
+                      Read{"kind == 'open", "kind", "==", "'open"}, Read{"kind == 'a && b'", "kind", "==", "a && b"},
+                      Read{"id exists", "id", "exists", ""}, Read{"  id\tmissing ", "id", "missing", ""},
+                      Read{"exists exists", "exists", "exists", ""}));
 
 struct Refused {
     const char* text;
@@ -60,7 +61,9 @@ INSTANTIATE_TEST_SUITE_P(Texts, BrokenComparisons,
                                            Refused{"energy exists 5", "has \"exists 5\" after the key"},
                                            Refused{"energy >", "has no value after \">\""},
                                            Refused{"energy == ", "has no value after \"==\""},
-                                           Refused{"energy < ''", "is < nothing"}));
+                                           Refused{"energy < ''", "is < nothing"},
+                                           Refused{"energy > 5 && energy < 7", "has 5 && energy < 7 for one value"},
+                                           Refused{"kind == 'a' || kind == 'b'", "for one value"}));
 
 }  // namespace
 }  // namespace penstock
