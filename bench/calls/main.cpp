@@ -177,10 +177,5 @@ void run(int argc, char** argv) {
 }  // namespace penstock::bench
 
 int main(int argc, char** argv) {
-    try {
-        penstock::bench::run(argc, argv);
-    } catch (const std::exception& error) {
-        std::fprintf(stderr, "bench_calls: %s\n", error.what());
-        return 1;
-    }
+    return penstock::bench::run_bench("bench_calls", argc, argv, penstock::bench::run);
 }

@@ -116,14 +116,27 @@ void Report::finish() const {
         std::printf("\n");
     }
     std::fflush(stdout);
-    if (json_file_.empty()) return;
+    write_file();
+}
 
+void Report::write_file() const {
+    if (json_file_.empty()) return;
     std::ofstream file{json_file_};
     file << "[";
     for (std::size_t i = 0; i < rows_.size(); ++i) file << (i == 0 ? "\n  " : ",\n  ") << to_json(rows_[i]);
     file << "\n]\n";
     file.close();
     if (!file) throw std::runtime_error{"cannot write \"" + json_file_ + "\""};
+}
+
+int run_bench(const char* name, int argc, char** argv, void (*body)(int argc, char** argv)) {
+    try {
+        body(argc, argv);
+        return 0;
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "%s: %s\n", name, error.what());
+        return 1;
+    }
 }
 
 std::string take_option(int& argc, char** argv, std::string_view name, std::string_view fallback) {

@@ -48,11 +48,17 @@ public:
     /// Prints the table to stdout and writes the file.
     /// @throws std::runtime_error if the file cannot be written.
     void finish() const;
+    /// Writes the file alone, for who prints a table of its own. @throws as `finish`.
+    void write_file() const;
 
 private:
     std::string json_file_;
     std::vector<Row> rows_;
 };
+
+/// What `main` of a benchmark does: runs the body, and says on stderr under that name what it throws.
+/// @return the exit code.
+[[nodiscard]] int run_bench(const char* name, int argc, char** argv, void (*body)(int argc, char** argv));
 
 /// Removes "--name VALUE" (or "--name=VALUE") from the arguments and returns VALUE; `fallback` where it is absent.
 /// @throws std::runtime_error if the value is missing.

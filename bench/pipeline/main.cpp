@@ -152,10 +152,5 @@ void run(int argc, char** argv) {
 }  // namespace penstock::bench
 
 int main(int argc, char** argv) {
-    try {
-        penstock::bench::run(argc, argv);
-    } catch (const std::exception& error) {
-        std::fprintf(stderr, "bench_pipeline: %s\n", error.what());
-        return 1;
-    }
+    return penstock::bench::run_bench("bench_pipeline", argc, argv, penstock::bench::run);
 }

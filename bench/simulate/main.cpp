@@ -1,6 +1,5 @@
 #include <cstdio>
 #include <exception>
-#include <fstream>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -23,7 +22,7 @@ namespace {
 }
 
 void run(int argc, char** argv) {
-    const std::string json_file = take_option(argc, argv, "--json");
+    Report report{take_option(argc, argv, "--json")};
     Simulation base{.network = network_of(take_option(argc, argv, "--network", "c5n")),
                     .payload_bytes = parse_size(take_option(argc, argv, "--size", "1000000")),
                     .task_ns = std::stod(take_option(argc, argv, "--task-ms", "10")) * 1e6,
@@ -44,7 +43,6 @@ void run(int argc, char** argv) {
         base.is_uneven ? " in the mean" : "", base.costs.frame_ns, base.costs.choice_ns, base.costs.ticket_ns);
     std::printf("%8s  %-8s %12s %8s %8s %8s %14s %12s\n", "workers", "method", "tasks/s", "of ideal", "rank 0", "idle",
                 "rank 0 B/task", "frames/task");
-    std::vector<Row> rows;
     const std::vector<std::uint32_t> counts =
         only_workers > 0 ? std::vector{only_workers} : std::vector<std::uint32_t>{10, 30, 100, 300, 1000, 3000, 10'000};
     for (const std::uint32_t workers : counts) {
@@ -61,27 +59,17 @@ void run(int argc, char** argv) {
             const std::string scenario =
                 std::string{base.network.name} + " " + method + " " + std::to_string(workers) + " workers";
             const auto size = static_cast<std::size_t>(base.payload_bytes);
-            rows.push_back({"simulate", scenario, size, result.tasks_per_s, "tasks/s", result.ideal_tasks_per_s});
-            rows.push_back({"simulate", scenario + ", rank 0 busy", size, result.rank0_load, "share", {}});
-            rows.push_back({"simulate", scenario + ", workers idle", size, result.idle, "share", {}});
+            report.add({"simulate", scenario, size, result.tasks_per_s, "tasks/s", result.ideal_tasks_per_s});
+            report.add({"simulate", scenario + ", rank 0 busy", size, result.rank0_load, "share", {}});
+            report.add({"simulate", scenario + ", workers idle", size, result.idle, "share", {}});
         }
     }
-    if (json_file.empty()) return;
-    std::ofstream file{json_file};
-    file << "[\n";
-    for (std::size_t i = 0; i < rows.size(); ++i) file << to_json(rows[i]) << (i + 1 < rows.size() ? ",\n" : "\n");
-    file << "]\n";
-    if (!file.flush()) throw std::runtime_error{"cannot write '" + json_file + "'"};
+    report.write_file();
 }
 
 }  // namespace
 }  // namespace penstock::bench
 
 int main(int argc, char** argv) {
-    try {
-        penstock::bench::run(argc, argv);
-    } catch (const std::exception& error) {
-        std::fprintf(stderr, "bench_simulate: %s\n", error.what());
-        return 1;
-    }
+    return penstock::bench::run_bench("bench_simulate", argc, argv, penstock::bench::run);
 }
