@@ -4,6 +4,7 @@
 #include <deque>
 #include <map>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <set>
 #include <thread>
@@ -13,6 +14,7 @@
 
 #include "base/clock.hpp"
 #include "base/cores.hpp"
+#include "base/deadline.hpp"
 #include "base/format.hpp"
 #include "calls/kernel_worker.hpp"
 
@@ -20,7 +22,6 @@ namespace penstock {
 namespace {
 
 constexpr std::size_t smallest_chunk_bytes = 64U << 10U;
-constexpr std::chrono::nanoseconds longest_wait = std::chrono::hours{24 * 365};
 
 struct Job {
     std::uint64_t id = 0;
@@ -179,6 +180,8 @@ void Jobs::State::run(Job& job) {
         }
     } catch (const Error& error) {
         failure = error;
+    } catch (const std::bad_alloc&) {
+        failure = Error{Errc::exhausted, "no memory for the data of the job; submit smaller ones"};
     }
     const std::lock_guard lock{mutex};
     one_runs_alone = false;
@@ -284,7 +287,7 @@ JobState Jobs::state(std::uint64_t job) const {
 }
 
 JobData Jobs::result(std::uint64_t id, std::chrono::nanoseconds timeout) {
-    const auto deadline = SteadyClock::now() + std::min<std::chrono::nanoseconds>(timeout, longest_wait);
+    const auto deadline = deadline_in(timeout);
     std::unique_lock lock{state_->mutex};
     static_cast<void>(state_->find(id));
     const std::shared_ptr<Job> job = state_->jobs.at(id);
@@ -337,7 +340,7 @@ void Jobs::process_bytes(std::string_view kernel, Input range, Result results) {
                     submit(kernel, {range.dtype, Shape{blob.size() / element}, {blob.begin(), blob.end()}}));
                 sent += blob.size() / element;
             }
-            const JobData part = result(under_way.front(), longest_wait);
+            const JobData part = result(under_way.front(), longest_time);
             under_way.pop_front();
             const std::size_t expected = std::min(chunk, elements - gathered) * size_of(results.dtype);
             if (part.dtype != results.dtype || part.bytes.size() != expected) {

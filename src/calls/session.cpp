@@ -6,6 +6,7 @@
 
 #include <sys/prctl.h>
 
+#include "base/deadline.hpp"
 #include "base/format.hpp"
 #include "base/quote.hpp"
 #include "launch/local_processes.hpp"
@@ -18,12 +19,6 @@ namespace {
 constexpr std::chrono::milliseconds patience_after_success{10'000};
 constexpr std::chrono::milliseconds patience_after_failure{1'000};
 constexpr std::chrono::milliseconds snapshot_comes_within{100};
-/// Longer ones would not fit into a time point.
-constexpr std::chrono::nanoseconds longest_timeout = std::chrono::hours{24 * 365};
-
-[[nodiscard]] SteadyClock::time_point after(std::chrono::nanoseconds time) {
-    return SteadyClock::now() + std::clamp(time, std::chrono::nanoseconds{0}, longest_timeout);
-}
 
 void leave_signals_to_other_threads() {
     sigset_t all{};
@@ -87,7 +82,7 @@ RunResult Session::stop(std::chrono::milliseconds drain) {
     queue_.close();
     const auto is_over = [&] { return state_ == State::over; };
     std::unique_lock lock{mutex_};
-    if (!changed_.wait_until(lock, after(drain), is_over)) {
+    if (!changed_.wait_until(lock, deadline_in(drain), is_over)) {
         lock.unlock();
         kills_ = true;
         control_.abort({Errc::timed_out, "stopped with " + std::to_string(table_.counts().in_flight) +
@@ -199,7 +194,7 @@ RawDraft Session::draft(DType dtype, const Shape& shape) {
             throw Error{Errc::disconnected, "graph " + in_quotes(plan_.pipeline) + " is not served any more"};
         }
     }
-    return RawDraft{drafts_->make(dtype, shape, after(options_.memory_timeout))};
+    return RawDraft{drafts_->make(dtype, shape, deadline_in(options_.memory_timeout))};
 }
 
 std::string_view Session::input_named(std::string_view edge) const {
@@ -219,7 +214,7 @@ Call& Session::begin(std::string_view edge, RawDraft draft, std::chrono::nanosec
         throw Error{Errc::invalid_input, "a call takes a draft of this runner, made since it serves and not sent yet"};
     }
     PayloadBody& body = *draft.body();
-    Call& call = *table_.begin(after(timeout), body.has_user_id ? std::optional{body.user_id} : std::nullopt);
+    Call& call = *table_.begin(deadline_in(timeout), body.has_user_id ? std::optional{body.user_id} : std::nullopt);
     body.user_id = call.id;
     body.has_user_id = true;
     if (queue_.push({&body, input})) {

@@ -161,7 +161,8 @@ public:
         }
         const Json about{{"run", run_.name()},          {"pipeline", run_.pipeline}, {"state", run_.state},
                          {"exit_code", run_.exit_code}, {"files", manifest},         {"problems", problems}};
-        RunDirectory{arguments_.output_dir}.replace(manifest_name, json_text(about));
+        replace_file((fs::path{arguments_.output_dir} / manifest_name).string(), json_text(about),
+                     "name another --output-dir");
         program_.out << (program_.json ? json_text(about) : table.text());
         if (run_.state != "completed") {
             program_.err << "note: " << run_.name() << " is " << run_.state << ": what it had settled is here\n";

@@ -241,9 +241,6 @@ private:
     std::deque<LogFile> files_;
 };
 
-constexpr std::array log_level_words{Word<LogLevel>{"debug", LogLevel::debug}, Word<LogLevel>{"info", LogLevel::info},
-                                     Word<LogLevel>{"warn", LogLevel::warn}, Word<LogLevel>{"error", LogLevel::error}};
-
 }  // namespace
 
 void add_logs(CLI::App& app, Program& program) {
@@ -254,8 +251,7 @@ void add_logs(CLI::App& app, Program& program) {
     command->add_option("--instance", arguments->instance, "Only instances of this number")
         ->check(CLI::NonNegativeNumber)
         ->type_name("NUMBER");
-    add_choice(*command, "--level", arguments->level, Vocabulary<LogLevel>{log_level_words},
-               "Least level that is shown");
+    add_choice(*command, "--level", arguments->level, Vocabulary<LogLevel>{level_words}, "Least level that is shown");
     command->add_option("--last", arguments->last, "Only so many lines, the last ones")
         ->check(CLI::PositiveNumber)
         ->type_name("NUMBER");

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <initializer_list>
 #include <string>
@@ -11,9 +12,15 @@
 #include <CLI/Formatter.hpp>
 #include <nlohmann/json.hpp>
 
+#include <penstock/log.hpp>
+
 #include "spec/words.hpp"
 
 namespace penstock::cli {
+
+inline constexpr std::array level_words{Word<LogLevel>{"debug", LogLevel::debug},
+                                        Word<LogLevel>{"info", LogLevel::info}, Word<LogLevel>{"warn", LogLevel::warn},
+                                        Word<LogLevel>{"error", LogLevel::error}};
 
 /// "Examples:" and one line each, for the end of a help text.
 [[nodiscard]] std::string examples(std::initializer_list<std::string_view> lines);

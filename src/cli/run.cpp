@@ -21,8 +21,6 @@ constexpr std::array launch_words{Word<Launch>{"auto", Launch::automatic}, Word<
                                   Word<Launch>{"mpi", Launch::mpi}};
 constexpr std::array idle_words{Word<Idle>{"adaptive", Idle::adaptive}, Word<Idle>{"spin", Idle::spin},
                                 Word<Idle>{"block", Idle::block}};
-constexpr std::array level_words{Word<LogLevel>{"debug", LogLevel::debug}, Word<LogLevel>{"info", LogLevel::info},
-                                 Word<LogLevel>{"warn", LogLevel::warn}, Word<LogLevel>{"error", LogLevel::error}};
 
 constexpr std::uint64_t max_arena_mib = 1U << 20U;
 

@@ -48,11 +48,15 @@ struct Life {
 
 }  // namespace
 
-ProcessIdentity ProcessIdentity::here() {
+std::string host_name() {
     std::array<char, 256> name{};
     if (gethostname(name.data(), name.size() - 1) != 0) name[0] = '\0';
+    return name.data();
+}
+
+ProcessIdentity ProcessIdentity::here() {
     const auto life = life_of(getpid());
-    return {.host = name.data(), .world = world_here(), .pid = getpid(), .started = life ? life->started : 0};
+    return {.host = host_name(), .world = world_here(), .pid = getpid(), .started = life ? life->started : 0};
 }
 
 bool ProcessIdentity::is_in_reach() const {

@@ -5,6 +5,8 @@
 
 namespace penstock {
 
+[[nodiscard]] std::string host_name();
+
 /// Which process of which machine: enough to tell later whether it still lives, also when its number is in use again.
 struct ProcessIdentity {
     std::string host = {};  ///< Its name, for people.

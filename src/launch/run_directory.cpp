@@ -31,12 +31,15 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-[[nodiscard]] Error file_error(const std::string& doing, const std::string& path) {
+constexpr std::string_view another_place = "choose a writable place with --runs-dir";
+
+[[nodiscard]] Error file_error(const std::string& doing, const std::string& path,
+                               std::string_view otherwise = another_place) {
     const int why = errno;
     const bool lacking = errc_of(why) == Errc::exhausted;
     return Error{errc_of(why), doing + " '" + path + "': " + std::strerror(why) + "; " +
-                                   (lacking ? remedy_of(why) + std::string{" or choose another place with --runs-dir"}
-                                            : "choose a writable place with --runs-dir")};
+                                   (lacking ? remedy_of(why) + std::string{", or "} : std::string{}) +
+                                   std::string{otherwise}};
 }
 
 void make_folder(const std::string& path) {
@@ -90,6 +93,24 @@ void make_folder(const std::string& path) {
 
 }  // namespace
 
+void replace_file(const std::string& path, std::string_view text, std::string_view otherwise) {
+    const std::string fresh = path + ".new";
+    const File file{open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)};
+    if (!file) throw file_error("cannot write", fresh, otherwise);
+    while (!text.empty()) {
+        const ssize_t written = write(file.get(), text.data(), text.size());
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) {
+            const int why = errno;
+            unlink(fresh.c_str());
+            errno = why;
+            throw file_error("cannot write", path, otherwise);
+        }
+        text.remove_prefix(static_cast<std::size_t>(written));
+    }
+    if (rename(fresh.c_str(), path.c_str()) != 0) throw file_error("cannot replace", path, otherwise);
+}
+
 std::string HostInfo::encode() const {
     return host + "\n" + address + "\n" + std::to_string(pid);
 }
@@ -107,9 +128,7 @@ HostInfo HostInfo::decode(const std::string& text) {
 }
 
 HostInfo HostInfo::here() {
-    std::array<char, 256> name{};
-    if (gethostname(name.data(), name.size() - 1) != 0) name[0] = '\0';
-    return {name.data(), address_of_host(), getpid()};
+    return {host_name(), address_of_host(), getpid()};
 }
 
 RunDirectory RunDirectory::create(const std::string& runs_dir, const std::string& pipeline) {
@@ -140,22 +159,7 @@ std::string RunDirectory::log_of(std::string_view label) const {
 }
 
 void RunDirectory::replace(std::string_view name, std::string_view text) const {
-    const std::string path = path_ + "/" + std::string{name};
-    const std::string fresh = path + ".new";
-    const File file{open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)};
-    if (!file) throw file_error("cannot write", fresh);
-    while (!text.empty()) {
-        const ssize_t written = write(file.get(), text.data(), text.size());
-        if (written < 0 && errno == EINTR) continue;
-        if (written < 0) {
-            const int why = errno;
-            unlink(fresh.c_str());
-            errno = why;
-            throw file_error("cannot write", path);
-        }
-        text.remove_prefix(static_cast<std::size_t>(written));
-    }
-    if (rename(fresh.c_str(), path.c_str()) != 0) throw file_error("cannot replace", path);
+    replace_file(path_ + "/" + std::string{name}, text, another_place);
 }
 
 void RunDirectory::write_start(const Plan& plan, std::string_view launched_by) const {

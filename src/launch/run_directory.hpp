@@ -9,6 +9,11 @@
 
 namespace penstock {
 
+/// Replaces a file as a whole: readers see the old or the new text, never a part. 0600.
+/// @param otherwise  What to do where it cannot be written and space is not what lacks.
+/// @throws Error{invalid_input} if it cannot be written, Error{exhausted} if there is no room for it.
+void replace_file(const std::string& path, std::string_view text, std::string_view otherwise);
+
 /// Where one process of a run lives, for the peer files.
 struct HostInfo {
     std::string host;
@@ -34,7 +39,7 @@ public:
     [[nodiscard]] std::string results() const { return path_ + "/results"; }
     [[nodiscard]] std::string log_of(std::string_view label) const;
 
-    /// Replaces a file as a whole: readers see the old or the new text, never a part.
+    /// `replace_file` for one of the run's own.
     void replace(std::string_view name, std::string_view text) const;
 
     /// run.json: when the run started, and which process of which host sees to it. Called by that process.

@@ -209,7 +209,8 @@ std::string find_run(const std::string& runs_dir, std::string_view word) {
 }
 
 void request_stop(const std::string& path, StopRequest request) {
-    RunDirectory{path}.replace(request_file, request == StopRequest::abort ? "abort\n" : "drain\n");
+    replace_file(path + "/" + request_file, request == StopRequest::abort ? "abort\n" : "drain\n",
+                 "stop it by a signal to its coordinator, or as somebody who may write there");
 }
 
 StopRequest requested_stop(const std::string& path) noexcept {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/clock.hpp"
+#include "base/deadline.hpp"
 #include "base/format.hpp"
 #include "runtime/paths.hpp"
 #include "runtime/signals.hpp"
@@ -406,6 +407,7 @@ void Instance::send(RawDraft draft, std::string_view channel) {
 void Instance::forward(const Payload& payload, std::string_view channel) {
     if (!payload) throw Error{Errc::invalid_input, "an empty payload was emitted"};
     const PayloadBody& body = *payload.body();
+    // Its ticket would name the old owner, who is told when the copy is there.
     if (body.received && body.data == nullptr && input_of_channel_[body.channel]->copies()) {
         static_cast<void>(payload.bytes());
     }
@@ -507,9 +509,7 @@ void Instance::wake() noexcept {
 }
 
 void Instance::tick_every(std::chrono::nanoseconds period) {
-    // Longer ones would not fit into a time point.
-    constexpr std::chrono::nanoseconds longest = std::chrono::hours{24 * 365};
-    tick_period_ = std::clamp<std::chrono::nanoseconds>(period, {}, longest);
+    tick_period_ = bounded(period);
     next_tick_ = SteadyClock::now() + tick_period_;
 }
 

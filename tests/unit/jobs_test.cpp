@@ -68,7 +68,11 @@ class Await final : public Processor {
 public:
     void process(const Payload& in, Output& out) override {
         const std::string path{in.text()};
-        while (access(path.c_str(), F_OK) != 0) usleep(1000);
+        const auto deadline = SteadyClock::now() + 30s;
+        while (access(path.c_str(), F_OK) != 0) {
+            if (SteadyClock::now() > deadline) throw std::runtime_error{"nobody made " + path};
+            usleep(1000);
+        }
         out.emit(in);
     }
 };

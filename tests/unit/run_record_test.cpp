@@ -1,6 +1,5 @@
 #include "launch/run_record.hpp"
 
-#include <cstdlib>
 #include <filesystem>
 
 #include <gmock/gmock.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "launch/run_directory.hpp"
+#include "support/scratch_folder.hpp"
 #include "unit/error_of.hpp"
 
 namespace penstock {
@@ -26,12 +26,6 @@ template <class Call>
 
 class RunRecordTest : public ::testing::Test {
 protected:
-    RunRecordTest() {
-        std::string name = (fs::temp_directory_path() / "penstock-records-XXXXXX").string();
-        runs = mkdtemp(name.data());
-    }
-    ~RunRecordTest() override { fs::remove_all(runs); }
-
     /// A run directory of that name with these files.
     std::string make(const std::string& name, const std::string& status,
                      const ProcessIdentity& coordinator = ProcessIdentity::here()) const {
@@ -59,7 +53,8 @@ protected:
         return identity;
     }
 
-    fs::path runs;
+    test::ScratchFolder folder;
+    const fs::path runs = folder.path();
 };
 
 TEST(ProcessIdentityTest, KnowsThatThisProcessLivesAndThatAnotherOfItsNumberIsNotTheSame) {
