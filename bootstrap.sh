@@ -9,7 +9,7 @@ cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 build_packages=(build-essential cmake ninja-build pkg-config ccache libfmt-dev libspdlog-dev nlohmann-json3-dev
                 libcli11-dev)
 optional_packages=(openmpi-bin libopenmpi-dev libtrilinos-kokkos-dev libcpp-httplib-dev libhdf5-dev
-                   libhdf5-openmpi-dev)
+                   libhdf5-openmpi-dev libhwloc-dev)
 test_packages=(libgtest-dev libgmock-dev python3 python3-jsonschema hdf5-tools python3-h5py python3-matplotlib
                spin)
 check_packages=(git clang-14 clang libclang-rt-14-dev llvm-14 clang-format-14)

@@ -25,6 +25,14 @@ enum class Idle : std::uint8_t {
     block,     ///< Blocks at once.
 };
 
+/// Which processors an instance runs on, and with it which memory is near it.
+enum class Bind : std::uint8_t {
+    automatic,  ///< `numa` where there are several NUMA nodes and nobody else has placed the processes, else `none`.
+    none,       ///< Wherever the system puts it.
+    core,       ///< As many cores of its own as it has threads. Another run of the same machine may take the same ones.
+    numa,       ///< The cores of one NUMA node, which it shares.
+};
+
 struct RunResult {
     int exit_code = 0;       ///< 0, or by kind of failure (`penstock run --help`).
     std::string error = {};  ///< Empty when all went well.
@@ -38,6 +46,7 @@ struct RunOptions {
     Launch launch = Launch::automatic;
     TransportKind transport = TransportKind::automatic;  ///< Forces one transport for every pair.
     Idle idle = Idle::adaptive;
+    Bind bind = Bind::automatic;
     std::string runs_dir = "runs";                    ///< The run directory is made inside.
     std::uint64_t arena_bytes = 256ULL << 20U;        ///< Upper bound of shared memory per instance.
     std::chrono::milliseconds stall_timeout{60'000};  ///< Nothing moved for that long: the run ends. 0 means never.
@@ -57,8 +66,8 @@ struct RunOptions {
 /// `run` starts processes by fork: call it before the program starts threads of its own.
 class Runtime {
 public:
-    /// Reads `--launch`, `--transport`, `--idle`, `--runs-dir`, `--arena-mib`, `--stall-timeout` and `--log-level` from
-    /// the command line and leaves everything else alone.
+    /// Reads `--launch`, `--transport`, `--idle`, `--bind`, `--runs-dir`, `--arena-mib`, `--stall-timeout` and
+    /// `--log-level` from the command line and leaves everything else alone.
     /// @throws Error{invalid_input} for a bad value.
     Runtime(int argc, char** argv);
     explicit Runtime(RunOptions options);

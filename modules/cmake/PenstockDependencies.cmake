@@ -1,6 +1,6 @@
-# The optional dependencies: MPI, Kokkos, cpp-httplib, HDF5 and its MPI-IO.
+# The optional dependencies: MPI, Kokkos, cpp-httplib, HDF5 and its MPI-IO, hwloc.
 #
-# Sets PENSTOCK_HAS_MPI, _KOKKOS, _HTTP, _HDF5 and _HDF5_MPI, and prints what is built in and why something is
+# Sets PENSTOCK_HAS_MPI, _KOKKOS, _HTTP, _HDF5, _HDF5_MPI and _HWLOC, and prints what is built in and why something is
 # left out. penstock_use_dependencies(<target>) then gives a target the same names as private compile definitions, and
 # what it needs to compile and link.
 
@@ -110,8 +110,23 @@ endif()
 penstock_decide(HDF5 penstock_found "${penstock_reason}")
 penstock_decide(HDF5_MPI penstock_mpi_io_found "${penstock_mpi_io_reason}")
 
+# hwloc.
+set(penstock_reason "no hwloc found; install libhwloc-dev")
+set(penstock_found OFF)
+if(PENSTOCK_HWLOC)
+    find_package(PkgConfig QUIET)
+    if(PkgConfig_FOUND)
+        pkg_check_modules(hwloc QUIET IMPORTED_TARGET hwloc>=2.1)
+    endif()
+    if(TARGET PkgConfig::hwloc)
+        set(penstock_found ON)
+        set(penstock_reason "hwloc ${hwloc_VERSION}")
+    endif()
+endif()
+penstock_decide(HWLOC penstock_found "${penstock_reason}")
+
 function(penstock_use_dependencies target)
-    foreach(name IN ITEMS MPI KOKKOS HTTP HDF5)
+    foreach(name IN ITEMS MPI KOKKOS HTTP HDF5 HWLOC)
         if(PENSTOCK_HAS_${name})
             target_compile_definitions(${target} PRIVATE PENSTOCK_HAS_${name}=1)
         endif()
@@ -133,10 +148,13 @@ function(penstock_use_dependencies target)
     if(PENSTOCK_HAS_HDF5)
         target_link_libraries(${target} PRIVATE PkgConfig::hdf5)
     endif()
+    if(PENSTOCK_HAS_HWLOC)
+        target_link_libraries(${target} PRIVATE PkgConfig::hwloc)
+    endif()
 endfunction()
 
 message(STATUS "Penstock ${PROJECT_VERSION}, ${CMAKE_BUILD_TYPE}, ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
-foreach(name IN ITEMS MPI KOKKOS HTTP HDF5 HDF5_MPI)
+foreach(name IN ITEMS MPI KOKKOS HTTP HDF5 HDF5_MPI HWLOC)
     if(PENSTOCK_HAS_${name})
         message(STATUS "  ${name}: yes, ${PENSTOCK_${name}_REASON}")
     else()

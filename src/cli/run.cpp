@@ -21,6 +21,8 @@ constexpr std::array launch_words{Word<Launch>{"auto", Launch::automatic}, Word<
                                   Word<Launch>{"mpi", Launch::mpi}};
 constexpr std::array idle_words{Word<Idle>{"adaptive", Idle::adaptive}, Word<Idle>{"spin", Idle::spin},
                                 Word<Idle>{"block", Idle::block}};
+constexpr std::array bind_words{Word<Bind>{"auto", Bind::automatic}, Word<Bind>{"none", Bind::none},
+                                Word<Bind>{"core", Bind::core}, Word<Bind>{"numa", Bind::numa}};
 
 constexpr std::uint64_t max_arena_mib = 1U << 20U;
 
@@ -98,6 +100,8 @@ void add_options(CLI::App& command, RunArguments& arguments) {
         ->type_name(choices_text(names_of(vocabulary::transport)))
         ->default_str("auto");
     add_choice(command, "--idle", options.idle, Vocabulary<Idle>{idle_words}, "How an idle process waits");
+    add_choice(command, "--bind", options.bind, Vocabulary<Bind>{bind_words},
+               "Which processors an instance runs on: its own cores, or those of one NUMA node");
     command.add_option("--runs-dir", options.runs_dir, "Where the run directory is made")
         ->type_name("DIR")
         ->capture_default_str();

@@ -11,6 +11,8 @@
 #include "base/clock.hpp"
 #include "base/cores.hpp"
 #include "base/log.hpp"
+#include "launch/binding.hpp"
+#include "launch/process_identity.hpp"
 #include "launch/run_record.hpp"
 #include "plan/describe.hpp"
 #include "runtime/instance.hpp"
@@ -97,23 +99,45 @@ private:
     bool is_over_ = false;
 };
 
+/// Binds this process before it touches any memory that matters. Collective.
+/// @param threads  0 for one that stays where it is.
+[[nodiscard]] Placement place_and_bind(const RunContext& run, Bootstrap& bootstrap, int threads, Logger& log) {
+    const CpuOffer mine{.host = host_name(), .cpus = usable_cpus(), .threads = threads};
+    std::vector<CpuOffer> offers;
+    for (const std::string& text : bootstrap.allgather(mine.encode())) offers.push_back(CpuOffer::decode(text));
+    Placement placement = place_process(run.options.bind, offers, bootstrap.rank());
+    if (placement.binding.cpus.empty()) {
+        log.debug("not bound to processors: " + placement.reason);
+    } else {
+        bind_thread(placement.binding.cpus);
+        log.info("bound to CPU " + cpu_list(placement.binding.cpus) + " of NUMA node " +
+                 cpu_list(placement.binding.nodes) + ": " + placement.reason);
+    }
+    return placement;
+}
+
 /// What both kinds of process need before their roles part.
 struct Process {
-    Process(const RunContext& run, Bootstrap& bootstrap)
-        : arena{arena_size(run)}, transports{bootstrap, arena}, reactor{transports, options_for(run, bootstrap)} {
+    /// @param threads  Of the operator; 0 for a process that is not to be bound.
+    Process(const RunContext& run, Bootstrap& bootstrap, int threads, Logger& log)
+        : placement{place_and_bind(run, bootstrap, threads, log)},
+          hosts{all_hosts(bootstrap, placement.binding)},
+          arena{arena_size(run)},
+          transports{bootstrap, arena},
+          reactor{transports, {.idle = run.options.idle, .cores_to_spare = !placement.is_crowded}} {
         reactor.set_labels([&run](Rank rank) { return run.plan.label(rank); });
     }
 
-    /// Collective: counts the processes that share this one's host.
-    [[nodiscard]] Reactor::Options options_for(const RunContext& run, Bootstrap& bootstrap) {
-        for (const std::string& text : bootstrap.allgather(HostInfo::here().encode()))
-            hosts.push_back(HostInfo::decode(text));
-        const auto here = std::count_if(hosts.begin(), hosts.end(), [&](const HostInfo& host) {
-            return host.host == hosts[bootstrap.rank()].host;
-        });
-        return {.idle = run.options.idle, .cores_to_spare = static_cast<std::size_t>(here) <= usable_cores()};
+    [[nodiscard]] static std::vector<HostInfo> all_hosts(Bootstrap& bootstrap, const Binding& binding) {
+        HostInfo here = HostInfo::here();
+        here.cpus = cpu_list(binding.cpus);
+        here.numa = cpu_list(binding.nodes);
+        std::vector<HostInfo> all;
+        for (const std::string& text : bootstrap.allgather(here.encode())) all.push_back(HostInfo::decode(text));
+        return all;
     }
 
+    Placement placement;
     std::vector<HostInfo> hosts;
     Arena arena;
     TransportSet transports;
@@ -224,7 +248,7 @@ RunSnapshot run_coordinator(const RunContext& run, Bootstrap& bootstrap, Supervi
         log->info("Launched by: " + run.launched_by);
         run.directory.write_start(run.plan, run.launched_by);
         run.directory.replace("plan.json", plan_json(run.plan));
-        Process process{run, start_up};
+        Process process{run, start_up, 0, *log};
         run.directory.write_peers(run.plan, process.hosts, transport_names(run, process, *log));
         const bool several_hosts = std::any_of(process.hosts.begin(), process.hosts.end(), [&](const HostInfo& host) {
             return host.host != process.hosts[0].host;
@@ -287,7 +311,9 @@ int run_instance(const RunContext& run, Bootstrap& bootstrap, const Hosting* hos
         for (const auto& entry : run.plan.stages[run.plan.place(rank).stage].env) {
             setenv(entry.first.c_str(), entry.second.c_str(), 1);
         }
-        const auto held = std::make_shared<Process>(run, start_up);
+        // A thread of somebody's program stays where that program has it.
+        const int threads = hosting == nullptr ? run.plan.stages[run.plan.place(rank).stage].threads : 0;
+        const auto held = std::make_shared<Process>(run, start_up, threads, *log);
         Process& process = *held;
         if (hosting != nullptr) hosting->on_arena(std::shared_ptr<Arena>{held, &held->arena});
         Instance instance{{.plan = run.plan,

@@ -2,11 +2,11 @@
 
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <filesystem>
+#include <tuple>
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -79,16 +79,18 @@ void make_folder(const std::string& path) {
     const Place place = plan.place(rank);
     const std::string& stage = plan.stages[place.stage].name;
     const HostInfo& host = hosts[rank];
-    return {{"stage_id", stage},
-            {"stage_index", place.stage},
-            {"instance_id", host.host + ":" + std::to_string(host.pid)},
-            {"private_ip", host.address},
-            {"dns_name", stage + "-" + std::to_string(place.instance) + "." + plan.pipeline + "." + host.host},
-            {"state", "running"},
-            {"index", place.instance},
-            {"rank", rank},
-            {"node", host.host},
-            {"transport", transports[rank]}};
+    Json peer{{"stage_id", stage},
+              {"stage_index", place.stage},
+              {"instance_id", host.host + ":" + std::to_string(host.pid)},
+              {"private_ip", host.address},
+              {"dns_name", stage + "-" + std::to_string(place.instance) + "." + plan.pipeline + "." + host.host},
+              {"state", "running"},
+              {"index", place.instance},
+              {"rank", rank},
+              {"node", host.host},
+              {"transport", transports[rank]}};
+    if (!host.cpus.empty()) peer.update({{"cpus", host.cpus}, {"numa", host.numa}});
+    return peer;
 }
 
 }  // namespace
@@ -112,18 +114,17 @@ void replace_file(const std::string& path, std::string_view text, std::string_vi
 }
 
 std::string HostInfo::encode() const {
-    return host + "\n" + address + "\n" + std::to_string(pid);
+    return Json{host, address, pid, cpus, numa}.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 HostInfo HostInfo::decode(const std::string& text) {
-    const auto first = text.find('\n');
-    const auto second = text.find('\n', first + 1);
-    if (first == std::string::npos || second == std::string::npos)
+    HostInfo info;
+    try {
+        std::tie(info.host, info.address, info.pid, info.cpus, info.numa) =
+            Json::parse(text).get<std::tuple<std::string, std::string, std::int64_t, std::string, std::string>>();
+    } catch (const Json::exception&) {
         throw Error{Errc::internal, "a broken host description"};
-    HostInfo info{text.substr(0, first), text.substr(first + 1, second - first - 1)};
-    const char* end = text.data() + text.size();
-    const auto read = std::from_chars(text.data() + second + 1, end, info.pid);
-    if (read.ec != std::errc{} || read.ptr != end) throw Error{Errc::internal, "a broken host description"};
+    }
     return info;
 }
 

@@ -19,8 +19,11 @@ struct HostInfo {
     std::string host;
     std::string address;  ///< IPv4 or IPv6 of the host, "127.0.0.1" if it has no other.
     std::int64_t pid = 0;
+    std::string cpus = {};  ///< Processors it is bound to, "0-3,8"; empty if it is not.
+    std::string numa = {};  ///< NUMA nodes those are of.
 
     [[nodiscard]] std::string encode() const;
+    /// @throws Error{internal} for a text that `encode` did not make.
     [[nodiscard]] static HostInfo decode(const std::string& text);
     [[nodiscard]] static HostInfo here();
 };

@@ -59,6 +59,8 @@ constexpr std::array<std::pair<std::string_view, Launch>, 3> launches{
     {{"auto", Launch::automatic}, {"local", Launch::local}, {"mpi", Launch::mpi}}};
 constexpr std::array<std::pair<std::string_view, Idle>, 3> idles{
     {{"adaptive", Idle::adaptive}, {"spin", Idle::spin}, {"block", Idle::block}}};
+constexpr std::array<std::pair<std::string_view, Bind>, 4> binds{
+    {{"auto", Bind::automatic}, {"none", Bind::none}, {"core", Bind::core}, {"numa", Bind::numa}}};
 constexpr std::array<std::pair<std::string_view, LogLevel>, 4> levels{
     {{"debug", LogLevel::debug}, {"info", LogLevel::info}, {"warn", LogLevel::warn}, {"error", LogLevel::error}}};
 
@@ -84,6 +86,8 @@ constexpr std::array<std::pair<std::string_view, LogLevel>, 4> levels{
             options.transport = transport_kind(transport);
         } else if (const char* idle = value("--idle")) {
             options.idle = one_of("--idle", idle, idles);
+        } else if (const char* bind = value("--bind")) {
+            options.bind = one_of("--bind", bind, binds);
         } else if (const char* runs_dir = value("--runs-dir")) {
             options.runs_dir = runs_dir;
         } else if (const char* arena = value("--arena-mib")) {

@@ -51,6 +51,7 @@ CONFINED = {
     "Kokkos": ["kernels/*.cpp", "kernels/parallel.hpp"],
     "cuda": ["kernels/*", "memory/cuda*"],
     "httplib": ["http/*.cpp"],
+    "hwloc": ["base/machine.cpp"],
     "spdlog/": ["base/log.cpp"],
     "CLI/": ["cli/*"],
     "fmt/": ["*.cpp"],

@@ -116,7 +116,7 @@ class RunDirectory(RunTestCase):
                          ["coordinator", "producer", "processor", "processor", "processor", "consumer"])
 
     def test_tells_every_instance_its_peers(self):
-        folder = self.run_to_end(DEMO)
+        folder = self.run_to_end(DEMO, "--bind", "none")
 
         peers = folder.json("peers/processor.1.json")
         self.assertEqual((peers["pipeline_id"], peers["stage_id"], peers["stage_index"], peers["instance_index"]),

@@ -228,8 +228,7 @@ TEST(HostInfo, IsDecodedAsItWasEncoded) {
 }
 
 TEST(HostInfo, RefusesABrokenDescription) {
-    for (const char* text : {"", "host", "host\n", "host\naddress", "host\naddress\n", "host\naddress\nmany",
-                             "h\na\n9999999999999999999999"}) {
+    for (const char* text : {"", "host", "[]", "[\"host\",\"address\",\"many\",\"\",\"\"]", "{\"host\": 1}"}) {
         EXPECT_EQ(error_of([&] { static_cast<void>(HostInfo::decode(text)); }).code(), Errc::internal) << text;
     }
 }
