@@ -50,8 +50,14 @@ private:
             out.emit(item.edge, RawDraft{item.body});
         } catch (const Error& error) {
             // A payload that a channel does not take is the caller's mistake alone.
-            if (error.code() != Errc::invalid_input && error.code() != Errc::exhausted) throw;
-            ports_.table.fail(id, error);
+            if (error.code() == Errc::invalid_input || error.code() == Errc::exhausted) {
+                return ports_.table.fail(id, error);
+            }
+            ports_.drafts.on_end();
+            throw;
+        } catch (...) {
+            ports_.drafts.on_end();  // the end of the run fails this call, too, and knows why
+            throw;
         }
     }
 
