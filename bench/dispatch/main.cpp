@@ -83,6 +83,7 @@ public:
     runtime.registry().add({.name = "nothing", .kind = OperatorKind::sink, .help = "Does nothing."},
                            [](const Params&, StageContext&) -> Operator { return std::make_unique<Nothing>(); });
     ChannelSpec channel{.from = "giver", .to = "worker", .capacity = settings.capacity};
+    if (settings.mode == "direct") channel.dispatch = Dispatch::direct;
     if (settings.mode == "leased") channel.dispatch = Dispatch::leased;
     if (settings.mode == "central" || settings.mode == "broker") channel.dispatch = Dispatch::central;
     if (settings.mode == "broker") channel.by = PassBy::value;

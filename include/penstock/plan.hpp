@@ -25,6 +25,7 @@ struct PlannedStage {
     Device device = Device::cpu;
     int morsel_kib = 64;  ///< 0 for a share of the cache of the machine it runs on.
     double target_utilization = 0.8;
+    bool park_idle = false;
 };
 
 /// A channel of a checked pipeline. Its place in `Plan::channels` is its number on the wire.
@@ -37,7 +38,7 @@ struct PlannedChannel {
     std::uint32_t capacity;
     std::uint64_t capacity_bytes;
     Overflow overflow;
-    Dispatch dispatch;
+    Dispatch dispatch;  ///< Never `automatic`.
     PassBy by;
     TransportKind transport;
     std::string filter = {};

@@ -17,7 +17,7 @@ enum class Route : std::uint8_t { balance, round_robin, hash, broadcast };
 enum class Overflow : std::uint8_t { block, drop_oldest, drop_newest, latest, error };
 /// Who hands out the right to send: each consumer to its producers in equal parts, or the coordinator to whoever has
 /// something to send. `central`: the coordinator gets every ticket and passes it on.
-enum class Dispatch : std::uint8_t { direct, leased, central };
+enum class Dispatch : std::uint8_t { automatic, direct, leased, central };
 /// Whether blobs stay with their owner until they are needed, or are copied on arrival: by the consumer, of a central
 /// channel by the coordinator.
 enum class PassBy : std::uint8_t { reference, value };
@@ -45,6 +45,8 @@ struct StageSpec {
     int threads = 1;
     int morsel_kib = 64;              ///< Of a blob that is one piece of work for a thread; 0 for a share of the cache.
     double target_utilization = 0.8;  ///< Threads that would be busy for less of a payload's time are left out.
+    /// The coordinator sends nothing to instances that are not needed to stay below `target_utilization`.
+    bool park_idle = false;
     Device device = Device::cpu;
     std::map<std::string, std::string> env = {};
     std::string where = {};  ///< Place in the file, for messages: "jobs/x.json:4: /stages/0". Empty from the builder.
@@ -60,7 +62,8 @@ struct ChannelSpec {
     std::uint32_t capacity = 64;                  ///< Payloads a consumer instance's queue may hold.
     std::uint64_t capacity_bytes = 64ULL << 20U;  ///< Bytes it may hold; a single larger payload is let through alone.
     Overflow overflow = Overflow::block;
-    Dispatch dispatch = Dispatch::direct;
+    /// `automatic`: `leased` where several instances share the payloads and it is possible, else `direct`.
+    Dispatch dispatch = Dispatch::automatic;
     PassBy by = PassBy::reference;
     TransportKind transport = TransportKind::automatic;
     std::string filter = {};   ///< "energy > 5": only payloads whose metadata pass are handed on. Empty: all.

@@ -88,6 +88,8 @@ std::string prometheus_text(const Metrics& metrics) {
          &NodeMetrics::items_per_second);
     node("sabot_queue_depth", "Payloads waiting for the operator.", &NodeMetrics::queue_depth);
     node("sabot_worker_utilization_percent", "Time spent in the operator.", &NodeMetrics::utilization_percent);
+    node("penstock_active_threads", "Threads that work on a payload.", &NodeMetrics::active_threads);
+    node("penstock_parked", "1 for an instance that is not needed and gets no payloads.", &NodeMetrics::parked);
     channel("penstock_sent_payloads_total", "Payloads sent.", &ChannelMetrics::sent_payloads);
     channel("penstock_sent_bytes_total", "Bytes of the payloads sent.", &ChannelMetrics::sent_bytes);
     channel("penstock_settled_payloads_total", "Payloads settled by their consumers.",

@@ -13,6 +13,8 @@ struct NodeMetrics {
     double items_per_second = 0;     ///< Payloads, since the snapshot before.
     std::uint64_t queue_depth = 0;   ///< Payloads waiting for the operator.
     double utilization_percent = 0;  ///< Time spent in the operator, 0 to 100.
+    int active_threads = 1;
+    int parked = 0;  ///< 1 where it gets no payloads as it is not needed.
 };
 
 /// One channel, summed over its instances, since the start of the run.

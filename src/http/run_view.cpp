@@ -49,6 +49,8 @@ struct InstanceTotals {
     if (instance.contains("inputs")) {
         for (const auto& input : instance.at("inputs")) node.queue_depth += input.at("queued").get<std::uint64_t>();
     }
+    if (instance.contains("threads")) node.active_threads = instance.at("threads").at("active").get<int>();
+    node.parked = instance.value("parked", false) ? 1 : 0;
     if (seconds <= 0) return node;
     const std::uint64_t items = items_of(instance);
     node.items_per_second = static_cast<double>(items - std::min(items, before.items)) / seconds;

@@ -24,7 +24,7 @@ std::string title(const PlannedStage& stage) {
 
 /// The route, and the mode where it is not the usual one.
 std::string edge_text(const PlannedChannel& channel) {
-    const bool usual = channel.dispatch == Dispatch::direct && channel.by == PassBy::reference;
+    const bool usual = channel.dispatch != Dispatch::central && channel.by == PassBy::reference;
     return usual ? route_text(channel) : route_text(channel) + ", " + dispatch_text(channel);
 }
 

@@ -48,6 +48,8 @@ public:
         for (const auto& stage : spec_.stages) add_stage(stage);
         for (const auto& channel : spec_.channels) add_channel(channel);
         fill();
+        for (PlannedChannel& channel : plan_.channels) choose_dispatch(channel);
+        for (std::size_t i = 0; i < spec_.stages.size(); ++i) check_parking(plan_.stages[i], spec_.stages[i]);
         check_ranks();
         check_graph(parts_, problems_);
         problems_.throw_if_any();
@@ -91,7 +93,8 @@ private:
                                 .outputs = {},
                                 .device = stage.device,
                                 .morsel_kib = stage.morsel_kib,
-                                .target_utilization = stage.target_utilization});
+                                .target_utilization = stage.target_utilization,
+                                .park_idle = stage.park_idle});
     }
 
     void check_counts(const StageSpec& stage) {
@@ -181,8 +184,7 @@ private:
                                 in_quotes(name_of(channel.route)) +
                                 " names one; write \"dispatch\": \"direct\" or \"route\": \"balance\"");
         }
-        const bool needs_own_credits = channel.overflow == Overflow::drop_newest || channel.overflow == Overflow::error;
-        if (channel.dispatch == Dispatch::leased && needs_own_credits) {
+        if (channel.dispatch == Dispatch::leased && needs_own_credits(channel.overflow)) {
             add("dispatch",
                 "\"leased\" cannot tell a full channel from a lease that is still to come, which overflow " +
                     in_quotes(name_of(channel.overflow)) +
@@ -201,6 +203,31 @@ private:
                                 std::to_string(channel.capacity));
         }
         if (channel.capacity_bytes == 0) add("capacity", "must have room for at least 1 byte");
+    }
+
+    static bool needs_own_credits(Overflow overflow) {
+        return overflow == Overflow::drop_newest || overflow == Overflow::error;
+    }
+
+    /// Late binding where it makes a difference.
+    void choose_dispatch(PlannedChannel& channel) {
+        if (channel.dispatch != Dispatch::automatic) return;
+        const PlannedStage& to = plan_.stages[channel.to];
+        const bool can_be_leased = channel.route == Route::balance && !needs_own_credits(channel.overflow);
+        channel.dispatch = can_be_leased && (to.instances > 1 || to.park_idle) ? Dispatch::leased : Dispatch::direct;
+    }
+
+    /// Only where the coordinator decides which instance gets a payload can it leave some out.
+    void check_parking(const PlannedStage& planned, const StageSpec& stage) {
+        if (!stage.park_idle) return;
+        const auto add = [&](const std::string& text) { problems_.add(place_of(stage, "park_idle") + ": " + text); };
+        if (planned.inputs.empty()) add("a source has no payloads to wait for; remove \"park_idle\"");
+        for (const std::uint16_t input : planned.inputs) {
+            const PlannedChannel& channel = plan_.channels[input];
+            if (channel.dispatch == Dispatch::leased) continue;
+            add("channel " + in_quotes(channel.name) + " has the dispatch " + in_quotes(name_of(channel.dispatch)) +
+                "; let it be \"leased\" (route \"balance\", overflow \"block\"), or remove \"park_idle\"");
+        }
     }
 
     std::optional<std::uint16_t> find_stage(const ChannelSpec& channel, std::string_view end, const std::string& name) {

@@ -24,6 +24,7 @@ Json stage_json(const Plan& plan, const PlannedStage& stage) {
             {"threads", stage.threads},
             {"morsel_kib", stage.morsel_kib == 0 ? Json("auto") : Json(stage.morsel_kib)},
             {"target_utilization", stage.target_utilization},
+            {"park_idle", stage.park_idle},
             {"device", name_of(stage.device)},
             {"first_rank", stage.first_rank},
             {"inputs", names_of(plan, stage.inputs)},

@@ -103,11 +103,20 @@ SteadyClock::time_point ChannelLeases::recall(SteadyClock::time_point now) {
         }
         next = std::min(next, question.recall_at);
     }
-    // From all: who has asked early may hold some, too.
-    for (std::uint32_t sender = 0; due && sender < shape_.senders; ++sender) {
+    if (due) recall_all();
+    return next;
+}
+
+/// From those who have asked, too: they may hold some from before.
+void ChannelLeases::recall_all() {
+    for (std::uint32_t sender = 0; sender < shape_.senders; ++sender) {
         static_cast<void>(tell(sender, FrameKind::recall, 0, 0));
     }
-    return next;
+}
+
+void ChannelLeases::park(std::uint32_t receiver) {
+    free_.park(receiver);
+    recall_all();
 }
 
 bool ChannelLeases::tell(std::uint32_t sender, FrameKind kind, std::uint32_t receiver, std::uint32_t payloads,

@@ -29,6 +29,12 @@ public:
     /// @return when to do so again.
     SteadyClock::time_point recall(SteadyClock::time_point now);
 
+    /// Producers wait for credits, and there are none but those of parked receivers.
+    [[nodiscard]] bool lacks_credits() const noexcept { return !questions_.empty() && free_.total() == 0; }
+    /// From now on the receiver gets nothing, and leases to it that are not used are wanted back.
+    void park(std::uint32_t receiver);
+    void unpark(std::uint32_t receiver) { free_.unpark(receiver); }
+
     static constexpr std::chrono::milliseconds patience{2};
 
 private:
@@ -39,6 +45,7 @@ private:
         std::chrono::milliseconds recall_every;
     };
 
+    void recall_all();
     void add_free(Rank from, std::uint32_t receiver, std::uint32_t payloads);
     void add_question(Rank from, const LeaseFrame& ask);
     /// @return whether it is answered.

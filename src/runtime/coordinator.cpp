@@ -39,12 +39,18 @@ void Coordinator::open_channels() {
     });
     const std::uint64_t share =
         setup_.options.arena_bytes / std::max<std::uint64_t>(static_cast<std::uint64_t>(copying), 1);
+    std::vector<std::vector<ChannelLeases*>> of_parking(plan.stages.size());
     for (std::uint16_t channel = 0; channel < plan.channels.size(); ++channel) {
         const ChannelShape shape = shape_of(plan, channel);
         if (shape.asks_coordinator()) leases_.push_back(std::make_unique<ChannelLeases>(shape, setup_.reactor));
+        if (shape.parks_receivers) of_parking[plan.channels[channel].to].push_back(leases_.back().get());
         if (shape.dispatch != Dispatch::central) continue;
         brokers_.push_back(
             std::make_unique<Broker>(shape, Broker::Process{setup_.reactor, drafts_, setup_.arena, bodies_}, share));
+    }
+    for (std::size_t stage = 0; stage < plan.stages.size(); ++stage) {
+        if (!plan.stages[stage].park_idle) continue;
+        parking_.emplace_back(plan, stage, std::move(of_parking[stage]), setup_.log);
     }
 }
 
@@ -118,6 +124,9 @@ void Coordinator::watch_until_done() {
         if (SteadyClock::now() - refreshed_ < look) continue;
         refresh();
         check_stall();
+        if (run_.state == RunState::running) {
+            for (StageParking& parking : parking_) parking.look(run_);
+        }
         setup_.on_snapshot(run_);
     }
 }

@@ -16,6 +16,7 @@
 #include "runtime/reactor.hpp"
 #include "runtime/run_control.hpp"
 #include "runtime/snapshot.hpp"
+#include "runtime/stage_parking.hpp"
 
 namespace penstock {
 
@@ -88,6 +89,7 @@ private:
     RunSnapshot run_;
     std::vector<Member> members_;                         // by rank - 1
     std::vector<std::unique_ptr<ChannelLeases>> leases_;  // of the channels that need some
+    std::vector<StageParking> parking_;                   // of the stages that ask for it
     BodyPool bodies_;
     Drafts drafts_;
     std::vector<std::unique_ptr<Broker>> brokers_;  // of the central channels

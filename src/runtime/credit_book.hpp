@@ -8,19 +8,39 @@
 namespace penstock {
 
 /// Credits by receiver, and which receiver has most: a heap of receivers that knows where each one is, so that a change
-/// costs the logarithm of their number.
+/// costs the logarithm of their number. Credits of a parked receiver are put aside.
 class CreditBook {
 public:
-    explicit CreditBook(std::uint32_t receivers) : credits_(receivers), heap_(receivers), place_(receivers) {
+    explicit CreditBook(std::uint32_t receivers)
+        : credits_(receivers), aside_(receivers), parked_(receivers), heap_(receivers), place_(receivers) {
         std::iota(heap_.begin(), heap_.end(), 0U);
         std::iota(place_.begin(), place_.end(), 0U);
     }
 
     [[nodiscard]] std::uint32_t receivers() const noexcept { return static_cast<std::uint32_t>(credits_.size()); }
-    [[nodiscard]] std::uint64_t of(std::uint32_t receiver) const noexcept { return credits_[receiver]; }
+    /// Of a parked one, too.
+    [[nodiscard]] std::uint64_t of(std::uint32_t receiver) const noexcept {
+        return credits_[receiver] + aside_[receiver];
+    }
+    /// That may be taken.
     [[nodiscard]] std::uint64_t total() const noexcept { return total_; }
 
+    void park(std::uint32_t receiver) noexcept {
+        parked_[receiver] = true;
+        aside_[receiver] += credits_[receiver];
+        total_ -= std::exchange(credits_[receiver], 0);
+        sink(place_[receiver]);
+    }
+    void unpark(std::uint32_t receiver) noexcept {
+        parked_[receiver] = false;
+        add(receiver, std::exchange(aside_[receiver], 0));
+    }
+
     void add(std::uint32_t receiver, std::uint64_t credits) noexcept {
+        if (parked_[receiver]) {
+            aside_[receiver] += credits;
+            return;
+        }
         credits_[receiver] += credits;
         total_ += credits;
         rise(place_[receiver]);
@@ -63,7 +83,10 @@ private:
         put(place, receiver);
     }
 
-    std::vector<std::uint64_t> credits_;  // by receiver
+    // By receiver:
+    std::vector<std::uint64_t> credits_;
+    std::vector<std::uint64_t> aside_;
+    std::vector<bool> parked_;
     std::uint64_t total_ = 0;
     std::vector<std::uint32_t> heap_;   // receivers
     std::vector<std::uint32_t> place_;  // by receiver: where it is in the heap

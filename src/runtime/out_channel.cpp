@@ -58,6 +58,7 @@ ChannelShape shape_of(const Plan& plan, std::uint16_t channel) {
             .senders = static_cast<std::uint32_t>(from.instances),
             .first_receiver = to.first_rank,
             .receivers = static_cast<std::uint32_t>(to.instances),
+            .parks_receivers = to.park_idle,
             .capacity = planned.capacity,
             .capacity_bytes = planned.capacity_bytes};
 }

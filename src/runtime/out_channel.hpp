@@ -36,7 +36,8 @@ struct ChannelShape {
     std::uint32_t senders;
     Rank first_receiver;
     std::uint32_t receivers;
-    std::uint32_t capacity;  ///< Payloads in one receiver's queue, all senders together.
+    bool parks_receivers = false;  ///< The coordinator leaves out those that are not needed.
+    std::uint32_t capacity;        ///< Payloads in one receiver's queue, all senders together.
     std::uint64_t capacity_bytes;
 
     /// Credits that one sender has at one receiver when the run starts.
@@ -45,9 +46,11 @@ struct ChannelShape {
     [[nodiscard]] std::uint64_t most_under_way() const noexcept;
     /// Leads to the owner of a blob that its sender only hands on.
     [[nodiscard]] std::string_view transport_to_owners() const noexcept { return transport == "mpi" ? "mpi" : "auto"; }
-    /// Several producers compete, so that the coordinator hands out what the consumers grant. Where there is only one
-    /// the consumers grant to it.
-    [[nodiscard]] bool asks_coordinator() const noexcept { return dispatch == Dispatch::leased && senders > 1; }
+    /// Several producers compete, or some consumers are left out, so that the coordinator hands out what the consumers
+    /// grant. Else they grant it to their only producer.
+    [[nodiscard]] bool asks_coordinator() const noexcept {
+        return dispatch == Dispatch::leased && (senders > 1 || parks_receivers);
+    }
 };
 [[nodiscard]] ChannelShape shape_of(const Plan& plan, std::uint16_t channel);
 /// The part of a channel that its producers have an end of: all of it, or the way to the coordinator.

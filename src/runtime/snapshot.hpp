@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,12 +16,19 @@ namespace penstock {
 enum class RunState : std::uint8_t { starting, running, stopping, completed, failed, cancelled };
 [[nodiscard]] std::string_view name_of(RunState state) noexcept;
 
+/// Of an instance of a stage that parks those it does not need.
+struct Parking {
+    bool is_parked = false;
+    double weight = 1;  ///< Its throughput as a share of the fastest one's.
+};
+
 /// What the coordinator knows about one instance.
 struct InstanceView {
     std::uint32_t rank = 0;
     bool ready = false;
     bool done = false;
     Status status{};
+    std::optional<Parking> parking = {};
 };
 
 /// What the coordinator has done for a central channel.

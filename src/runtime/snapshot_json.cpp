@@ -69,6 +69,7 @@ constexpr unsigned largest_bound = 34;
                            {"morsels", head.morsels},
                            {"steals", head.steals}};
     }
+    if (view.parking) json.update({{"parked", view.parking->is_parked}, {"weight", view.parking->weight}});
     for (const LogHistogram& latency : view.status.latency) json["latency_us"] = latency_json(latency);
     for (const auto& entry : counters_of(view.status)) json["counters"][entry.first] = entry.second;
     const auto add_channel = [&](std::uint16_t channel, bool input) {

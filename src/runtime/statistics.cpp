@@ -68,6 +68,8 @@ const ChannelStatus* find_channel(const PlannedStage& stage, const InstanceView&
 std::string state_of(const InstanceView& view) {
     if (view.done) return "done";
     if (!view.ready) return "not ready";
+    const bool waits = view.status.head.activity == static_cast<std::uint64_t>(Activity::waiting_for_input);
+    if (waits && view.parking && view.parking->is_parked) return "parked";
     return std::string{words_for(static_cast<Activity>(view.status.head.activity))};
 }
 

@@ -18,9 +18,9 @@ namespace {
 using Keys = std::span<const std::string_view>;
 
 constexpr std::array<std::string_view, 5> top_keys{"pipeline", "stages", "channels", "description", "$schema"};
-constexpr std::array<std::string_view, 13> stage_keys{
+constexpr std::array<std::string_view, 14> stage_keys{
     "name",   "operator", "params",  "instances", "threads",   "morsel_kib", "target_utilization",
-    "device", "env",      "timeout", "after",     "placement", "ordered"};
+    "device", "env",      "timeout", "after",     "placement", "ordered",    "park_idle"};
 constexpr std::array<std::string_view, 13> channel_keys{"name",     "from",     "to",       "route",    "key",
                                                         "capacity", "overflow", "by",       "dispatch", "compression",
                                                         "filter",   "sample",   "transport"};
@@ -120,7 +120,7 @@ private:
         stage.instances = read_instances(fields);
         if (const auto device = fields.word("device", vocabulary::device)) stage.device = *device;
         read_threads(fields, stage);
-        read_ordered(fields);
+        read_flags(fields, stage);
         read_params(fields, stage);
         read_env(fields, stage);
         return stage;
@@ -163,15 +163,17 @@ private:
         }
     }
 
-    static void read_ordered(const JsonFields& fields) {
-        const JsonValue* value = fields.find("ordered");
-        if (value == nullptr) return;
-        const auto* flag = std::get_if<bool>(&value->value);
-        if (flag == nullptr) {
-            fields.refuse("ordered", "must be true or false, not " + value->text() + "; write \"ordered\": false");
-        } else if (*flag) {
-            fields.refuse_unavailable("ordered");
-        }
+    static void read_flags(const JsonFields& fields, StageSpec& stage) {
+        stage.park_idle = flag(fields, "park_idle");
+        if (flag(fields, "ordered")) fields.refuse_unavailable("ordered");
+    }
+
+    static bool flag(const JsonFields& fields, std::string_view key) {
+        const JsonValue* value = fields.find(key);
+        if (value == nullptr) return false;
+        if (const auto* flag = std::get_if<bool>(&value->value)) return *flag;
+        fields.refuse(key, "must be true or false, not " + value->text() + "; write " + in_quotes(key) + ": false");
+        return false;
     }
 
     void read_params(const JsonFields& fields, StageSpec& stage) {

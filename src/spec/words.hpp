@@ -61,9 +61,9 @@ inline constexpr std::array overflow_words{
 inline constexpr std::array transport_words{Word<TransportKind>{"auto", TransportKind::automatic},
                                             Word<TransportKind>{"shm", TransportKind::shm},
                                             Word<TransportKind>{"mpi", TransportKind::mpi}};
-inline constexpr std::array dispatch_words{Word<Dispatch>{"direct", Dispatch::direct},
-                                           Word<Dispatch>{"leased", Dispatch::leased},
-                                           Word<Dispatch>{"central", Dispatch::central}};
+inline constexpr std::array dispatch_words{
+    Word<Dispatch>{"auto", Dispatch::automatic}, Word<Dispatch>{"direct", Dispatch::direct},
+    Word<Dispatch>{"leased", Dispatch::leased}, Word<Dispatch>{"central", Dispatch::central}};
 inline constexpr std::array by_words{Word<PassBy>{"reference", PassBy::reference},
                                      Word<PassBy>{"value", PassBy::value}};
 

@@ -27,6 +27,7 @@ Json stage_json(const StageSpec& stage) {
     if (stage.target_utilization != StageSpec{}.target_utilization) {
         json["target_utilization"] = stage.target_utilization;
     }
+    if (stage.park_idle) json["park_idle"] = true;
     if (stage.device != Device::cpu) json["device"] = name_of(stage.device);
     if (!stage.env.empty()) json["env"] = stage.env;
     return json;

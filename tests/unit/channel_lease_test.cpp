@@ -127,6 +127,50 @@ TEST(Leases, AreRecalledFromAProducerThatDoesNotUseThem) {
     EXPECT_EQ(all_values(net).size(), 120U);
 }
 
+class ParkedReceivers : public ::testing::TestWithParam<std::uint32_t> {};
+
+TEST_P(ParkedReceivers, GetNothingUntilTheyAreUnparked) {
+    const std::uint32_t senders = GetParam();
+    auto shape = leased_shape(senders, 3);
+    shape.parks_receivers = true;
+    ChannelWorld net{shape};
+    net.let_all_read();
+    publish_from_all(net, 100);  // so that producers hold leases of all of them
+
+    net.leases->park(1);
+    for (int i = 0; i < 50; ++i) net.world.turn();
+    const std::size_t before = net.receivers[1].values.size();
+    EXPECT_GT(before, 0U);
+    publish_from_all(net, 100);
+    for (int i = 0; i < 50; ++i) net.world.turn();
+    EXPECT_EQ(net.receivers[1].values.size(), before);
+
+    net.leases->unpark(1);
+    publish_from_all(net, 100);
+    net.end();
+    EXPECT_GT(net.receivers[1].values.size(), before);
+    EXPECT_EQ(all_values(net).size(), 300U * senders) << "nothing is lost on the way";
+}
+
+INSTANTIATE_TEST_SUITE_P(Senders, ParkedReceivers, ::testing::Values(1U, 2U));
+
+TEST(Leases, OfParkedReceiversAloneArePayloadsThatStarve) {
+    auto shape = leased_shape(1, 2);
+    shape.parks_receivers = true;
+    shape.capacity = 1;
+    ChannelWorld net{shape};
+    net.let_read(0);
+    for (int i = 0; i < 10; ++i) net.world.turn();
+    net.leases->park(1);
+    EXPECT_FALSE(net.leases->lacks_credits());
+
+    net.leases->park(0);
+    for (int i = 0; i < 10; ++i) net.world.turn();
+    EXPECT_FALSE(net.leases->lacks_credits()) << "nobody asks";
+    net.leases->unpark(0);
+    net.end();
+}
+
 TEST(Leases, AreRecalledFromProducersThatAskForMoreToo) {
     class Recalls final : public FrameReceiver {
     public:

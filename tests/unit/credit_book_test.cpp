@@ -35,5 +35,26 @@ TEST(CreditBook, TakesFromWhoeverHasMostAsASearchWould) {
     }
 }
 
+TEST(CreditBook, PutsTheCreditsOfAParkedReceiverAside) {
+    CreditBook book{3};
+    book.add(0, 1);
+    book.add(1, 5);
+    book.park(1);
+    book.add(1, 2);
+
+    EXPECT_EQ(book.total(), 1U);
+    EXPECT_EQ(book.of(1), 7U);
+    EXPECT_EQ(book.take(), 0U);
+    book.add(2, 2);
+    EXPECT_EQ(book.take(), 2U);
+
+    book.unpark(1);
+    EXPECT_EQ(book.total(), 8U);
+    for (int i = 0; i < 6; ++i) EXPECT_EQ(book.take(), 1U);
+    EXPECT_EQ(book.take(), 1U) << "of equal ones the first";
+    EXPECT_EQ(book.take(), 2U);
+    EXPECT_EQ(book.total(), 0U);
+}
+
 }  // namespace
 }  // namespace penstock

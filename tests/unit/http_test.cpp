@@ -153,7 +153,7 @@ TEST(HttpServer, GivesItsPortBackWhenStopped) {
 }
 
 TEST(PrometheusText, WritesEachFamilyWithItsTypeAndOneLineARow) {
-    const Metrics metrics{{{"w.0", 1.5, 2, 25}, {"w.1", 0, 0, 0}}, {{"a-b", 10, 640, 9, 1}}};
+    const Metrics metrics{{{"w.0", 1.5, 2, 25, 3}, {.node = "w.1", .parked = 1}}, {{"a-b", 10, 640, 9, 1}}};
 
     const std::string text = prometheus_text(metrics);
 
@@ -162,6 +162,8 @@ TEST(PrometheusText, WritesEachFamilyWithItsTypeAndOneLineARow) {
                                 "sabot_processing_throughput_items_per_second{node=\"w.1\"} 0\n"));
     EXPECT_THAT(text, HasSubstr("sabot_queue_depth{node=\"w.0\"} 2\n"));
     EXPECT_THAT(text, HasSubstr("sabot_worker_utilization_percent{node=\"w.0\"} 25\n"));
+    EXPECT_THAT(text, HasSubstr("penstock_active_threads{node=\"w.0\"} 3\npenstock_active_threads{node=\"w.1\"} 1\n"));
+    EXPECT_THAT(text, HasSubstr("penstock_parked{node=\"w.0\"} 0\npenstock_parked{node=\"w.1\"} 1\n"));
     EXPECT_THAT(text, HasSubstr("# TYPE penstock_sent_payloads_total counter\n"
                                 "penstock_sent_payloads_total{channel=\"a-b\"} 10\n"));
     EXPECT_THAT(text, HasSubstr("penstock_sent_bytes_total{channel=\"a-b\"} 640\n"));
@@ -205,7 +207,7 @@ TEST(PrometheusText, EscapesLabels) {
 /// As status.json has it: one worker that has taken `delivered` payloads and was `busy_s` in its operator.
 std::string status_text(double elapsed_s, int delivered, double busy_s) {
     return R"({"elapsed_s": )" + std::to_string(elapsed_s) + R"(, "stages": [{"name": "w", "instances": [{
-        "instance": 0, "rank": 1, "time_s": {"operator": )" +
+        "instance": 0, "rank": 1, "parked": true, "threads": {"limit": 4, "active": 2}, "time_s": {"operator": )" +
            std::to_string(busy_s) + R"(, "paced": 0.5}, "inputs": [{"delivered": )" + std::to_string(delivered) +
            R"(, "queued": 3}]}], "latency_us": {"count": 4, "mean": 500.0, "at_most": {"1.024": 1, "2.048": 3}}}],
         "channels": [{"name": "a-b", "delivered": 10, "bytes": 640, "settled": 9, "dropped": 1, "queued": 3,
@@ -220,6 +222,8 @@ TEST(RunMetrics, ComeFromTheDifferenceOfTwoStatuses) {
     EXPECT_DOUBLE_EQ(metrics.nodes[0].items_per_second, 100);
     EXPECT_DOUBLE_EQ(metrics.nodes[0].utilization_percent, 50);
     EXPECT_EQ(metrics.nodes[0].queue_depth, 3U);
+    EXPECT_EQ(metrics.nodes[0].active_threads, 2);
+    EXPECT_EQ(metrics.nodes[0].parked, 1);
 }
 
 TEST(RunMetrics, CountAPauseOfWhoHasInputsAsWork) {

@@ -294,6 +294,27 @@ TEST(PlanErrors, RefuseHashWithoutKeyAndKeyWithoutHash) {
                                                HasSubstr("channel \"b-c\": is used by the route")));
 }
 
+TEST(Plan, LeasesWhereSeveralInstancesShareAndItIsPossible) {
+    const auto dispatch_with = [](int instances, Route route, Overflow overflow, Dispatch dispatch) {
+        auto spec = line("make", "pass", "eat");
+        spec.stages[1].instances = instances;
+        spec.channels[0].route = route;
+        spec.channels[0].key = route == Route::hash ? "id" : "";
+        spec.channels[0].overflow = overflow;
+        spec.channels[0].dispatch = dispatch;
+        return make_plan(spec, sample_registry()).channels[0].dispatch;
+    };
+
+    const auto automatic = Dispatch::automatic;
+    EXPECT_EQ(dispatch_with(2, Route::balance, Overflow::block, automatic), Dispatch::leased);
+    EXPECT_EQ(dispatch_with(2, Route::balance, Overflow::latest, automatic), Dispatch::leased);
+    EXPECT_EQ(dispatch_with(1, Route::balance, Overflow::block, automatic), Dispatch::direct);
+    EXPECT_EQ(dispatch_with(2, Route::hash, Overflow::block, automatic), Dispatch::direct);
+    EXPECT_EQ(dispatch_with(2, Route::balance, Overflow::error, automatic), Dispatch::direct);
+    EXPECT_EQ(dispatch_with(2, Route::balance, Overflow::block, Dispatch::direct), Dispatch::direct);
+    EXPECT_EQ(dispatch_with(2, Route::balance, Overflow::block, Dispatch::central), Dispatch::central);
+}
+
 TEST(PlanErrors, RefuseLeasesWhereAFullChannelMustBeKnown) {
     auto spec = line("make", "pass", "eat");
     spec.channels[0].dispatch = Dispatch::leased;
@@ -367,6 +388,18 @@ TEST(PlanErrors, NameWhatThreadsMayBe) {
     EXPECT_THAT(error_with(1025, 64, 0.8), HasSubstr("\"threads\" must be a number from 1 to 1024, not 1025"));
     EXPECT_THAT(error_with(2, 15, 0.8), HasSubstr("\"morsel_kib\" must be a number from 16 to 1024"));
     EXPECT_THAT(error_with(2, 64, std::nan("")), HasSubstr("\"target_utilization\" must be a number from 0 to 1"));
+}
+
+TEST(PlanErrors, SayWhereInstancesCannotBeParked) {
+    auto spec = line("make", "pass", "eat");
+    spec.stages[1].park_idle = true;
+    EXPECT_TRUE(make_plan(spec, sample_registry()).stages[1].park_idle);
+
+    spec.stages[0].park_idle = true;
+    EXPECT_THAT(plan_error(spec).what(), HasSubstr("a source has no payloads to wait for"));
+    spec.stages[0].park_idle = false;
+    spec.channels[0].dispatch = Dispatch::direct;
+    EXPECT_THAT(plan_error(spec).what(), HasSubstr("has the dispatch \"direct\"; let it be \"leased\""));
 }
 
 TEST(Plan, CopesWithThousandsOfStagesInARow) {

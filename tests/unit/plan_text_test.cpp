@@ -93,12 +93,11 @@ TEST(Description, TakesOneLineForManyInstances) {
 
 TEST(Drawing, SaysTheModeOfAChannelWhereItIsNotTheUsualOne) {
     auto spec = diamond();
-    spec.channels[0].dispatch = Dispatch::leased;
     spec.channels[1].dispatch = Dispatch::central;
     spec.channels[1].by = PassBy::value;
     const auto plan = planned(spec);
 
-    EXPECT_THAT(draw_ascii(plan), AllOf(HasSubstr("  <-- source, balance, leased --"),
+    EXPECT_THAT(draw_ascii(plan), AllOf(HasSubstr("  <-- source, balance --"),
                                         HasSubstr("  <-- source, hash by id, central, by value --"),
                                         HasSubstr("  <-- left, balance --")));
     EXPECT_THAT(draw_dot(plan), HasSubstr("[label=\"hash by id, central, by value\"]"));

@@ -47,6 +47,7 @@ void expect_equal(const StageSpec& a, const StageSpec& b) {
     EXPECT_EQ(a.threads, b.threads);
     EXPECT_EQ(a.morsel_kib, b.morsel_kib);
     EXPECT_EQ(a.target_utilization, b.target_utilization);
+    EXPECT_EQ(a.park_idle, b.park_idle);
     EXPECT_EQ(a.device, b.device);
     EXPECT_EQ(a.env, b.env);
 }

@@ -63,7 +63,7 @@ TEST(Pipeline, ReadsTheDemo) {
 
 TEST(Pipeline, ReadsEveryKeyOfAStage) {
     const auto spec = parse_pipeline(with_stage(R"("instances": 3.0, "threads": 4, "morsel_kib": 128,
-        "target_utilization": 0.5, "device": "cpu", "ordered": false,
+        "target_utilization": 0.5, "park_idle": true, "device": "cpu", "ordered": false,
         "env": {"BATCH_SIZE": "10", "N": 7, "RATIO": 1.50},
         "params": {"flag": true, "count": -5, "ratio": 0.25, "text": "t\u00e9", "list": [1, [2.5, "x"]]})"));
 
@@ -72,6 +72,7 @@ TEST(Pipeline, ReadsEveryKeyOfAStage) {
     EXPECT_EQ(stage.threads, 4);
     EXPECT_EQ(stage.morsel_kib, 128);
     EXPECT_EQ(stage.target_utilization, 0.5);
+    EXPECT_TRUE(stage.park_idle);
     EXPECT_THAT(stage.env, ElementsAre(Pair("BATCH_SIZE", "10"), Pair("N", "7"), Pair("RATIO", "1.50")));
     EXPECT_TRUE(stage.params.get<bool>("flag"));
     EXPECT_EQ(stage.params.get<std::int64_t>("count"), -5);
@@ -246,6 +247,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Refusal{R"("target_utilization": "all")", "not \"all\""},
                     Refusal{R"("device": "tpu")", R"(must be "cpu", not "tpu")"},
                     Refusal{R"("ordered": 1)", "must be true or false, not 1"},
+                    Refusal{R"("park_idle": "yes")", "must be true or false, not \"yes\""},
                     Refusal{R"("params": [])", "must be an object, not a list"},
                     Refusal{R"("params": {"a": null})", "/stages/0/params/a: must be a boolean, a number"},
                     Refusal{R"("params": {"a": [1, {}]})", "/stages/0/params/a/1: must be a boolean, a number"},
