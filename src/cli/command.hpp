@@ -34,6 +34,7 @@ void add_run(CLI::App& app, Program& program);
 void add_runs(CLI::App& app, Program& program);
 void add_logs(CLI::App& app, Program& program);
 void add_collect(CLI::App& app, Program& program);
+void add_report(CLI::App& app, Program& program);
 void add_validate(CLI::App& app, Program& program);
 void add_graph(CLI::App& app, Program& program);
 void add_plan(CLI::App& app, Program& program);
