@@ -174,6 +174,22 @@ class Logs(RunsTestCase):
         self.assertEqual(len(self.penstock("logs", "--last", "3").out.splitlines()), 3)
         self.assertIn("there are: ", self.penstock("logs", "--stage", "none", code=2).err)
 
+    def test_are_in_order_and_of_their_level_however_a_line_is_written(self):
+        folder = self.run_to_end(DEMO).path
+        for log in (folder / "logs").iterdir():
+            log.unlink()
+        (folder / "logs" / "a.0.jsonl").write_text(
+            '{"time":"2026-01-02T03:04:05Z","level":"info","label":"a.0","message":"one"}\n'
+            '{"time":"2026-01-02T03:04:08Z","level":"error","label":"a.0","message":"four \\"level\\":\\"info\\""}\n')
+        (folder / "logs" / "b.0.jsonl").write_text(
+            '{"message": "two", "level": "warn", "label": "b.0", "time": "2026-01-02T03:04:06Z"}\n'
+            '{"time":"2026-01-02T03:04:07Z","level":"loud","label":"b.0","message":"three"}\n')
+
+        self.assertEqual([line.split("  ")[1] for line in self.penstock("logs").out.splitlines()],
+                         ["one", "warn: two", "three", 'error: four "level":"info"'])
+        self.assertEqual([line.split("  ")[1] for line in self.penstock("logs", "--level", "warn").out.splitlines()],
+                         ["warn: two", 'error: four "level":"info"'])
+
     def test_go_on_until_the_run_is_over(self):
         run = self.start_endless()
         follow = self.start_command([program(), "logs", "-f", "--runs-dir", self.runs_dir])
