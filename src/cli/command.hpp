@@ -44,6 +44,7 @@ void add_telemetry(CLI::App& app, Program& program);
 void add_bench(CLI::App& app, Program& program);
 void add_schema(CLI::App& app, Program& program);
 void add_completion(CLI::App& app, Program& program);
+void add_man(CLI::App& app, Program& program);
 void add_help(CLI::App& app, Program& program);
 
 /// FILE and --set.
