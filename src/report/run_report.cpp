@@ -29,10 +29,10 @@ namespace fs = std::filesystem;
 [[nodiscard]] std::vector<NamedText> texts_of(const Json& json, std::initializer_list<const char*> left_out = {}) {
     std::vector<NamedText> texts;
     if (!json.is_object()) return texts;
-    for (const auto& [key, value] : json.items()) {
+    for (const auto& item : json.items()) {
         const bool is_left_out =
-            std::any_of(left_out.begin(), left_out.end(), [&](const char* each) { return key == each; });
-        if (!is_left_out) texts.emplace_back(key, text_of(value));
+            std::any_of(left_out.begin(), left_out.end(), [&](const char* each) { return item.key() == each; });
+        if (!is_left_out) texts.emplace_back(item.key(), text_of(item.value()));
     }
     return texts;
 }
