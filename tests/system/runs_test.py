@@ -9,8 +9,9 @@ from penstock_runs import DEMO, RunFolder, RunTestCase, channel, line_of, progra
 
 ENDLESS = line_of(stage("producer", "records", batch_size=100, total_batches=0, interval="1ms"),
                   stage("processor", "scale_records", instances=2), stage("consumer", "csv_sink"))
+# It does not notice that the run is to end: a wait of an operator would.
 STUCK = line_of(stage("producer", "records", batch_size=1, total_batches=100),
-                stage("slow", "sleep", duration="1h"), stage("consumer", "null"))
+                stage("stuck", "stuck_processor", after=1), stage("consumer", "null"))
 
 
 class RunsTestCase(RunTestCase):
@@ -22,8 +23,8 @@ class RunsTestCase(RunTestCase):
     def status_of(self, *words):
         return json.loads(self.penstock("status", "--json", *words).out)
 
-    def start_endless(self, spec=ENDLESS):
-        run = self.start(spec)
+    def start_endless(self, spec=ENDLESS, faults=False):
+        run = self.start(spec, faults=faults)
         self.wait_for_state("running")
         return run
 
@@ -143,7 +144,7 @@ class Cancel(RunsTestCase):
         self.assertIn("is over: cancelled", self.penstock("cancel").out)
 
     def test_says_so_when_a_run_does_not_drain_in_time_and_aborts_on_request(self):
-        run = self.start_endless(STUCK)
+        run = self.start_endless(STUCK, faults=True)
         late = self.penstock("cancel", "--timeout", "300ms", code=5)
         self.assertIn("--abort", late.err)
 
