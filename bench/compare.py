@@ -5,7 +5,7 @@ import json
 import statistics
 import sys
 
-COUNTS = ("msg/s", "tickets/s")
+COUNTS = ("msg/s", "tickets/s", "tasks/s")
 
 
 def is_lower_better(unit):

@@ -38,4 +38,24 @@ if(NOT CMAKE_CROSSCOMPILING)
         install(FILES ${script} DESTINATION ${destination})
     endforeach()
     add_custom_target(penstock_completion ALL DEPENDS ${penstock_completions})
+
+    # So are the manual pages: the stamp stands for as many as there are commands.
+    set(man_dir ${PROJECT_BINARY_DIR}/man)
+    add_custom_command(OUTPUT ${man_dir}.stamp
+                       COMMAND ${CMAKE_COMMAND} -E rm -rf ${man_dir}
+                       COMMAND ${CMAKE_COMMAND} -E make_directory ${man_dir}
+                       COMMAND penstock_cli man --output-dir ${man_dir}
+                       COMMAND ${CMAKE_COMMAND} -E touch ${man_dir}.stamp
+                       DEPENDS penstock_cli VERBATIM)
+    add_custom_target(penstock_man ALL DEPENDS ${man_dir}.stamp)
+    install(DIRECTORY ${man_dir}/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 FILE_PERMISSIONS OWNER_READ OWNER_WRITE GROUP_READ
+                                                                                            WORLD_READ)
+endif()
+
+# The prefix is known when it is installed.
+set(PENSTOCK_MODULE_PREREQS "" CACHE STRING "Modules that the module \"penstock\" asks for, such as openmpi/4.1")
+configure_file(${CMAKE_CURRENT_LIST_DIR}/PenstockModulefiles.cmake.in ${PROJECT_BINARY_DIR}/PenstockModulefiles.cmake @ONLY)
+install(SCRIPT ${PROJECT_BINARY_DIR}/PenstockModulefiles.cmake COMPONENT modulefiles)
+if(PROJECT_IS_TOP_LEVEL)
+    include(PenstockPackage)
 endif()

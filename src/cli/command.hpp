@@ -34,6 +34,7 @@ void add_run(CLI::App& app, Program& program);
 void add_runs(CLI::App& app, Program& program);
 void add_logs(CLI::App& app, Program& program);
 void add_collect(CLI::App& app, Program& program);
+void add_report(CLI::App& app, Program& program);
 void add_validate(CLI::App& app, Program& program);
 void add_graph(CLI::App& app, Program& program);
 void add_plan(CLI::App& app, Program& program);
@@ -43,6 +44,7 @@ void add_telemetry(CLI::App& app, Program& program);
 void add_bench(CLI::App& app, Program& program);
 void add_schema(CLI::App& app, Program& program);
 void add_completion(CLI::App& app, Program& program);
+void add_man(CLI::App& app, Program& program);
 void add_help(CLI::App& app, Program& program);
 
 /// FILE and --set.

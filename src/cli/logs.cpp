@@ -6,8 +6,8 @@
 #include <memory>
 #include <optional>
 #include <ostream>
-#include <queue>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -47,47 +47,78 @@ struct Line {
     std::string time = {};  // RFC 3339 in UTC with nine digits: sorts as text
     LogLevel level = LogLevel::info;
     std::string text = {};
-    Json json = {};
 };
+
+[[nodiscard]] std::optional<LogLevel> level_of(std::string_view name) noexcept {
+    for (const LogLevel each : {LogLevel::debug, LogLevel::info, LogLevel::warn, LogLevel::error}) {
+        if (name == name_of(each)) return each;
+    }
+    return std::nullopt;
+}
+
+/// Null for what is no object of JSON.
+[[nodiscard]] Json json_of(std::string_view text) {
+    if (!is_shallow_json(text)) return {};
+    Json json = Json::parse(text, nullptr, false);
+    if (!json.is_object()) return {};
+    return json;
+}
+
+/// Time and level from where the log writes them: most lines are never read as JSON.
+[[nodiscard]] bool read_beginning(Line& line) {
+    constexpr std::string_view before_time = "{\"time\":\"";
+    constexpr std::string_view before_level = "\",\"level\":\"";
+    std::string_view rest{line.text};
+    if (!rest.starts_with(before_time)) return false;
+    rest.remove_prefix(before_time.size());
+    const auto end_of_time = rest.find_first_of("\"\\");
+    if (end_of_time == std::string_view::npos || !rest.substr(end_of_time).starts_with(before_level)) return false;
+    const auto word = rest.substr(end_of_time + before_level.size());
+    const auto level = level_of(word.substr(0, word.find('"')));
+    if (!level) return false;
+    line.time = rest.substr(0, end_of_time);
+    line.level = *level;
+    return true;
+}
 
 [[nodiscard]] Line line_of(std::string text) {
     Line line{.text = std::move(text)};
-    if (!is_shallow_json(line.text)) return line;
-    line.json = Json::parse(line.text, nullptr, false);
-    if (!line.json.is_object()) {
-        line.json = {};
-        return line;
-    }
+    if (read_beginning(line)) return line;
+    const Json json = json_of(line.text);
     const auto word = [&](const char* key) {
-        const auto at = line.json.find(key);
-        return at != line.json.end() && at->is_string() ? at->get<std::string>() : std::string{};
+        const auto at = json.find(key);
+        return at != json.end() && at->is_string() ? at->get<std::string>() : std::string{};
     };
     line.time = word("time");
-    const std::string level = word("level");
-    for (const LogLevel each : {LogLevel::debug, LogLevel::info, LogLevel::warn, LogLevel::error}) {
-        if (level == name_of(each)) line.level = each;
-    }
+    line.level = level_of(word("level")).value_or(LogLevel::info);
     return line;
 }
 
 /// What would steer the terminal, or look like another line, is shown instead.
 [[nodiscard]] std::string without_controls(const std::string& text) {
+    const auto steers = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
+    if (std::none_of(text.begin(), text.end(), steers)) return text;
     std::string safe;
     for (const char c : text) {
-        const auto byte = static_cast<unsigned char>(c);
-        safe += byte < 0x20 || byte == 0x7f ? fmt::format("\\x{:02x}", byte) : std::string(1, c);
+        if (steers(c)) {
+            safe += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+        } else {
+            safe += c;
+        }
     }
     return safe;
 }
 
 /// "20:42:34.123 consumer.0  warn: message  key=value".
 [[nodiscard]] std::string text_of(const Line& line) {
-    if (line.json.is_null()) return line.text;
+    const Json json = json_of(line.text);
+    if (json.is_null()) return line.text;
     std::string text;
     std::string fields;
     std::string label;
-    for (const auto& [key, value] : line.json.items()) {
-        const std::string word = value.is_string() ? value.get<std::string>() : value.dump();
+    for (const auto& [key, value] : json.get_ref<const Json::object_t&>()) {
+        const std::string dumped = value.is_string() ? "" : value.dump();
+        const std::string& word = value.is_string() ? value.get_ref<const std::string&>() : dumped;
         if (key == "time") {
             const auto start = word.find('T');
             text = start == std::string::npos ? word : word.substr(start + 1, 12);
@@ -113,9 +144,12 @@ public:
         std::string part;
         file_.clear();
         if (!std::getline(file_, part)) return std::nullopt;
-        rest_ += part;
-        if (file_.eof()) return std::nullopt;  // its end is still to come
-        return line_of(std::exchange(rest_, {}));
+        if (file_.eof()) {  // its end is still to come
+            rest_ += part;
+            return std::nullopt;
+        }
+        if (rest_.empty()) return line_of(std::move(part));
+        return line_of(std::exchange(rest_, {}) + part);
     }
     /// What stands behind the last end of line: the writer was killed, or is writing.
     [[nodiscard]] std::string rest() { return std::exchange(rest_, {}); }
@@ -205,14 +239,18 @@ private:
         const auto later = [](const Front& a, const Front& b) {
             return a.line.time != b.line.time ? a.line.time > b.line.time : a.file > b.file;
         };
-        std::priority_queue<Front, std::vector<Front>, decltype(later)> fronts{later};
+        std::vector<Front> fronts;  // a heap
         const auto read = [&](std::size_t file) {
-            if (auto line = files_[file].next()) fronts.push({std::move(*line), file});
+            auto line = files_[file].next();
+            if (!line) return;
+            fronts.push_back({std::move(*line), file});
+            std::push_heap(fronts.begin(), fronts.end(), later);
         };
         for (std::size_t file = 0; file < files_.size(); ++file) read(file);
         while (!fronts.empty() && program_.out) {
-            Front front = fronts.top();
-            fronts.pop();
+            std::pop_heap(fronts.begin(), fronts.end(), later);
+            Front front = std::move(fronts.back());
+            fronts.pop_back();
             read(front.file);
             if (front.line.level >= arguments_.level) take(std::move(front.line));
         }

@@ -16,14 +16,17 @@
 #include <nlohmann/json.hpp>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <penstock/error.hpp>
+#include <penstock/version.hpp>
 
 #include "base/clock.hpp"
 #include "base/system_error.hpp"
 #include "base/time_text.hpp"
 #include "launch/process_identity.hpp"
+#include "launch/run_environment.hpp"
 #include "memory/arena.hpp"
 
 namespace penstock {
@@ -170,6 +173,12 @@ void RunDirectory::write_start(const Plan& plan, std::string_view launched_by) c
                {"host", self.host},          {"pid", self.pid},
                {"world", self.world},        {"process_started", self.started}};
     if (const char* job = std::getenv("SLURM_JOB_ID")) start["slurm_job_id"] = job;
+    start["version"] = version;
+    utsname machine{};
+    if (uname(&machine) == 0)
+        start["system"] = fmt::format("{} {} {}", machine.sysname, machine.release, machine.machine);
+    start["environment"] = Json::object();
+    for (const auto& [name, value] : run_environment()) start["environment"][name] = value;
     replace("run.json", start.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
-#include <optional>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -22,16 +20,6 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
 constexpr const char* request_file = "request";
-
-/// Nothing for what is no file: a folder cannot be read, and a pipe may never end.
-[[nodiscard]] std::optional<std::string> contents(const fs::path& path) {
-    std::error_code none;
-    if (!fs::is_regular_file(path, none)) return std::nullopt;
-    std::ifstream file{path, std::ios::binary};
-    if (!file) return std::nullopt;
-    std::string text{std::istreambuf_iterator<char>{file}, {}};
-    return file.bad() ? std::nullopt : std::optional{std::move(text)};
-}
 
 /// Null if it is not there or no object of JSON.
 [[nodiscard]] Json json_of(const std::optional<std::string>& text) {
@@ -70,7 +58,7 @@ void check_life(RunRecord& run) {
     if (run.coordinator.is_in_reach()) {
         if (run.coordinator.is_alive()) return;
         // It may have ended between the two looks.
-        const auto last = json_of(contents(fs::path{run.path} / "status.json"));
+        const auto last = json_of(run_file_text(run.path + "/status.json"));
         const auto state = value_of<std::string>(last, "state", run.state);
         if (state == "completed" || state == "failed" || state == "cancelled") return;
         run.state = "lost";
@@ -102,6 +90,19 @@ void check_life(RunRecord& run) {
 
 }  // namespace
 
+std::optional<std::string> run_file_text(const std::string& path) {
+    std::error_code none;
+    if (!fs::is_regular_file(path, none)) return std::nullopt;
+    std::ifstream file{path, std::ios::binary};
+    if (!file) return std::nullopt;
+    std::string text;
+    for (std::string block(64U << 10U, '\0'); file;) {
+        file.read(block.data(), static_cast<std::streamsize>(block.size()));
+        text.append(block.data(), static_cast<std::size_t>(file.gcount()));
+    }
+    return file.bad() ? std::nullopt : std::optional{std::move(text)};
+}
+
 std::string RunRecord::name() const {
     return fs::path{path}.filename().string();
 }
@@ -131,7 +132,7 @@ bool is_shallow_json(std::string_view text) noexcept {
 
 RunRecord read_run(const std::string& path) {
     RunRecord run{.path = path};
-    const Json about = json_of(contents(fs::path{path} / "run.json"));
+    const Json about = json_of(run_file_text(path + "/run.json"));
     run.pipeline = value_of<std::string>(about, "pipeline", "");
     run.started_at = value_of<std::string>(about, "started_at", "");
     run.coordinator = {.host = value_of<std::string>(about, "host", ""),
@@ -139,7 +140,7 @@ RunRecord read_run(const std::string& path) {
                        .pid = value_of<std::int64_t>(about, "pid", 0),
                        .started = value_of<std::uint64_t>(about, "process_started", 0)};
 
-    auto text = contents(fs::path{path} / "status.json");
+    auto text = run_file_text(path + "/status.json");
     const Json status = json_of(text);
     if (status.is_null() && (text || about.is_null())) {
         run.state = "unknown";
@@ -217,7 +218,7 @@ StopRequest requested_stop(const std::string& path) noexcept {
     try {
         std::error_code none;
         if (!fs::exists(fs::path{path} / request_file, none)) return StopRequest::none;
-        const auto text = contents(fs::path{path} / request_file);
+        const auto text = run_file_text(path + "/" + request_file);
         if (text == "abort\n") return StopRequest::abort;
         return text == "drain\n" ? StopRequest::drain : StopRequest::none;
     } catch (const std::exception&) {

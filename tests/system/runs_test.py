@@ -9,8 +9,9 @@ from penstock_runs import DEMO, RunFolder, RunTestCase, channel, line_of, progra
 
 ENDLESS = line_of(stage("producer", "records", batch_size=100, total_batches=0, interval="1ms"),
                   stage("processor", "scale_records", instances=2), stage("consumer", "csv_sink"))
+# It does not notice that the run is to end: a wait of an operator would.
 STUCK = line_of(stage("producer", "records", batch_size=1, total_batches=100),
-                stage("slow", "sleep", duration="1h"), stage("consumer", "null"))
+                stage("stuck", "stuck_processor", after=1), stage("consumer", "null"))
 
 
 class RunsTestCase(RunTestCase):
@@ -22,8 +23,8 @@ class RunsTestCase(RunTestCase):
     def status_of(self, *words):
         return json.loads(self.penstock("status", "--json", *words).out)
 
-    def start_endless(self, spec=ENDLESS):
-        run = self.start(spec)
+    def start_endless(self, spec=ENDLESS, faults=False):
+        run = self.start(spec, faults=faults)
         self.wait_for_state("running")
         return run
 
@@ -143,7 +144,7 @@ class Cancel(RunsTestCase):
         self.assertIn("is over: cancelled", self.penstock("cancel").out)
 
     def test_says_so_when_a_run_does_not_drain_in_time_and_aborts_on_request(self):
-        run = self.start_endless(STUCK)
+        run = self.start_endless(STUCK, faults=True)
         late = self.penstock("cancel", "--timeout", "300ms", code=5)
         self.assertIn("--abort", late.err)
 
@@ -173,6 +174,22 @@ class Logs(RunsTestCase):
         self.assertEqual(labels("--level", "error"), set())
         self.assertEqual(len(self.penstock("logs", "--last", "3").out.splitlines()), 3)
         self.assertIn("there are: ", self.penstock("logs", "--stage", "none", code=2).err)
+
+    def test_are_in_order_and_of_their_level_however_a_line_is_written(self):
+        folder = self.run_to_end(DEMO).path
+        for log in (folder / "logs").iterdir():
+            log.unlink()
+        (folder / "logs" / "a.0.jsonl").write_text(
+            '{"time":"2026-01-02T03:04:05Z","level":"info","label":"a.0","message":"one"}\n'
+            '{"time":"2026-01-02T03:04:08Z","level":"error","label":"a.0","message":"four \\"level\\":\\"info\\""}\n')
+        (folder / "logs" / "b.0.jsonl").write_text(
+            '{"message": "two", "level": "warn", "label": "b.0", "time": "2026-01-02T03:04:06Z"}\n'
+            '{"time":"2026-01-02T03:04:07Z","level":"loud","label":"b.0","message":"three"}\n')
+
+        self.assertEqual([line.split("  ")[1] for line in self.penstock("logs").out.splitlines()],
+                         ["one", "warn: two", "three", 'error: four "level":"info"'])
+        self.assertEqual([line.split("  ")[1] for line in self.penstock("logs", "--level", "warn").out.splitlines()],
+                         ["warn: two", 'error: four "level":"info"'])
 
     def test_go_on_until_the_run_is_over(self):
         run = self.start_endless()
