@@ -61,9 +61,12 @@ private:
 [[nodiscard]] std::string rank_count_error(const Plan& plan, Rank ranks) {
     std::string parts = "1 coordinator";
     for (const PlannedStage& stage : plan.stages) parts += " + " + std::to_string(stage.instances) + " " + stage.name;
-    return "pipeline '" + plan.pipeline + "' needs " + std::to_string(plan.ranks()) + " ranks (" + parts +
-           "), but this MPI job has " + std::to_string(ranks) + "; start it with 'mpirun -n " +
-           std::to_string(plan.ranks()) + "'";
+    const std::string needed = std::to_string(plan.ranks());
+    const auto variable = [](const char* name) { return std::string_view{std::getenv(name) ? std::getenv(name) : ""}; };
+    const bool by_srun = variable("SLURM_STEP_NUM_TASKS") == std::to_string(ranks);
+    return "pipeline '" + plan.pipeline + "' needs " + needed + " ranks (" + parts + "), but this MPI job has " +
+           std::to_string(ranks) + "; start it with '" + (by_srun ? "srun --mpi=pmix -n " : "mpirun -n ") + needed +
+           "'" + (variable("SLURM_JOB_ID").empty() ? "" : " in a job of as many tasks, or with `penstock launch`");
 }
 
 /// Rank 0 makes the run directory; everybody learns where it is. The others get an empty path if there is none.
