@@ -59,29 +59,20 @@ if [ "${SLURM_RESTART_COUNT:-0}" -gt 0 ]; then
 fi
 )";
 
-constexpr std::string_view traps = R"(
-trap 'interrupted=1; say "the time limit is near: the run drains"; [ -z "$!" ] || kill -USR1 "$!"' USR1
-trap 'interrupted=1' TERM # srun and its tasks get it too
+// bash runs a trap when the command that it waits for has ended; without one it would end at once, and with it the job.
+constexpr std::string_view trap = R"(
+trap : TERM # srun and its tasks get it too, and drain
 )";
 
-// bash runs a trap only between commands, and returns from wait for it: hence the background and the loop. A wait for
-// what has been waited for says 127.
-constexpr std::string_view tail = R"( &
-run=$!
-code=127
-interrupted=1
-while [ "$interrupted" = 1 ]; do
-    interrupted=0
-    wait "$run"
-    ended=$?
-    [ "$ended" = 127 ] || code=$ended
-done
+constexpr std::string_view tail = R"(
+code=$?
 
 # srun says 137 for a killed task, and may say 0 after a lost node. What the run has written down decides.
 if own=$("$penstock" status --runs-dir "$runs_dir" --exit-code "$SLURM_JOB_ID" 2>/dev/null) && [ "$own" != "$code" ]; then
     say "srun ended with $code; by its run directory the run ended with $own"
     code=$own
 fi
+[ "$code" != 138 ] || say "the time limit was near: the sources were stopped, and what was under way has arrived"
 exit "$code"
 )";
 
@@ -93,13 +84,13 @@ std::string sbatch_script(const SlurmJob& job) {
     text += directive("ntasks", std::to_string(job.tasks));
     if (job.cpus_per_task > 1) text += directive("cpus-per-task", std::to_string(job.cpus_per_task));
     text += directive("chdir", job.directory);
-    if (job.drain_time.count() > 0) text += directive("signal", "B:USR1@" + std::to_string(job.drain_time.count()));
+    if (job.drain_time.count() > 0) text += directive("signal", "USR1@" + std::to_string(job.drain_time.count()));
     for (const auto& [name, value] : job.options) text += directive(name, value);
     text += "# Made by penstock launch " + std::string{version} + ".\n";
     text += head;
     text += "\npenstock=" + shell_word(job.program) + "\n";
     text += "runs_dir=" + shell_word(job.runs_dir) + "\n";
-    text += traps;
+    text += trap;
     text += "srun";
     if (!job.mpi.empty()) text += " --mpi=" + shell_word(job.mpi);
     text += " --kill-on-bad-exit=0 --ntasks=" + std::to_string(job.tasks);

@@ -17,7 +17,7 @@ struct SlurmJob {
     /// Options of sbatch without their dashes, in order: {"partition", "gpu"}, {"exclusive", ""}. After those above, so
     /// that they win.
     std::vector<std::pair<std::string, std::string>> options = {};
-    /// How long before the time limit the run is told to drain. 0: not at all.
+    /// How long before the time limit the ranks are told to drain. 0: not at all.
     std::chrono::seconds drain_time{60};
     std::string mpi = "pmix";  ///< `srun --mpi`; empty for a run that brings its own processes.
 

@@ -271,7 +271,7 @@ class Stopped(SlurmTestCase):
         run = self.launch_to_end(ENDLESS, "-t", "1", "--drain-time", "60s", code=WARNED)
         job = run.out.strip()
         self.assert_drained(self.folder_of_job(job), signal.SIGUSR1)
-        self.assertIn("penstock launch: the time limit is near: the run drains", self.output_of(job))
+        self.assertIn("penstock launch: the time limit was near", self.output_of(job))
 
     def kill_rank(self, rank, *options, code):
         """Of three nodes with ranks 0 and 1, 2 and 3, and 4. @return the job."""

@@ -109,11 +109,11 @@ TEST(Launch, PrintsTheScriptWithTheOptionsOfTheRunAndOfSbatch) {
 
     EXPECT_EQ(answer.code, 0) << answer.err;
     EXPECT_THAT(answer.out,
-                AllOf(HasSubstr("#SBATCH --ntasks=6\n"), HasSubstr("#SBATCH --signal=B:USR1@90\n"),
+                AllOf(HasSubstr("#SBATCH --ntasks=6\n"), HasSubstr("#SBATCH --signal=USR1@90\n"),
                       HasSubstr("#SBATCH --partition=gpu\n#SBATCH --exclusive\n#SBATCH --qos=high\n#SBATCH -C big\n"),
                       HasSubstr(" " + demo +
                                 " --set=processor.instances=3 --set=producer.total_batches=7 --transport=mpi "
-                                "--no-progress &\n"),
+                                "--no-progress\n"),
                       HasSubstr("/r\n"), HasSubstr("\nsrun --mpi=pmix")));
 }
 
