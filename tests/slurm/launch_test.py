@@ -273,27 +273,38 @@ class Stopped(SlurmTestCase):
         self.assert_drained(self.folder_of_job(job), signal.SIGUSR1)
         self.assertIn("penstock launch: the time limit was near", self.output_of(job))
 
-    def kill_rank(self, rank, *options, code):
-        """Of three nodes with ranks 0 and 1, 2 and 3, and 4. @return the job."""
-        waiting = self.launch(ENDLESS, "--wait", "-N", "3", "--ntasks-per-node", "2", *options)
+    def kill_rank(self, rank, *options):
+        """@return the job, and the run as it is listed."""
+        waiting = self.launch(ENDLESS, "--wait", *options)
         wait_until(lambda: waiting.out.endswith("\n"), "the id of the job")
         self.jobs.append(waiting.out.strip())
-        self.wait_for_rows(self.folder_of_job(self.jobs[0]))
+        job = self.jobs[-1]
+        self.wait_for_rows(self.folder_of_job(job))
         self.task(rank).kill()
-        self.assert_code(waiting, code)
-        return self.jobs[0]
-
-    def test_with_all_ranks_when_one_beside_others_dies_is_lost(self):
-        job = self.kill_rank(3, code=GONE)
-
+        self.assert_code(waiting, GONE, LONGEST_JOB_S)
+        self.wait_for_job(job, "FAILED")
         listed = json.loads(self.command("list", "--json", "--runs-dir", self.runs_dir).out)
-        self.assertEqual([(each["state"], each["slurm_job_id"]) for each in listed], [("lost", job)])
-        self.assertIn(f"its Slurm job {job} has ended (FAILED)", listed[0]["note"])
-        self.assertIn("by its run directory the run ended with 6", self.output_of(job))
+        return job, next(each for each in listed if each["slurm_job_id"] == job)
 
-    def test_by_the_death_of_the_only_rank_of_a_node_stalls_and_ends(self):
-        job = self.kill_rank(4, "--stall-timeout", "2s", code=5)
-        self.assertEqual(self.folder_of_job(job).status["state"], "failed")
+    ALONE = ["--set", "processor.instances=1", "-N", "4", "--ntasks-per-node", "1"]
+
+    def test_by_the_death_of_a_rank_of_another_node_fails(self):
+        job, run = self.kill_rank(3, *self.ALONE)
+        self.assertEqual(run["state"], "failed")
+        self.assertIn("disconnected: stage 'consumer' instance 0 (rank 3) is gone: its process ended without a word",
+                      self.folder_of_job(job).status["error"])
+
+    def test_by_the_death_of_a_rank_beside_another_ends_by_slurm_if_not_by_itself(self):
+        job, run = self.kill_rank(3, "-N", "3", "--ntasks-per-node", "2")
+        if run["state"] != "failed":
+            self.assertEqual(run["state"], "lost")
+            self.assertIn(f"its Slurm job {job} has ended (FAILED)", run["note"])
+
+    def test_by_the_death_of_the_coordinator_is_lost(self):
+        for options in (["-N", "2"], self.ALONE):
+            job, run = self.kill_rank(0, *options)
+            self.assertEqual(run["state"], "lost")
+            self.assertIn("by its run directory the run ended with 6", self.output_of(job))
 
     def test_by_a_requeue_starts_again_beside_what_it_left(self):
         job = self.submit(ENDLESS, "-N", "2")
