@@ -131,7 +131,11 @@ class SlurmTestCase(RunTestCase):
                 if about["slurm_job_id"] == job and restart in (None, about.get("slurm_restart", 0)):
                     return RunFolder(path.parent)
             return None
-        return wait_until(find, f"there is a run of job {job}:\n{self.output_of(job)}", LONGEST_JOB_S)
+        try:
+            return wait_until(find, f"there is a run of job {job}", LONGEST_JOB_S)
+        except AssertionError as late:
+            raise AssertionError(f"{late}\n{self.output_of(job)}\n{slurm('scontrol', 'show', 'job', job)}\n"
+                                 f"{slurm('sinfo', '-N', '-l')}") from None
 
     def wait_for_rows(self, folder):
         wait_until(lambda: folder.result().exists() and folder.result().stat().st_size > 1000, "there are results")
@@ -161,6 +165,7 @@ class Launched(SlurmTestCase):
         job = self.launch_to_end(DEMO, *SHORT).out.strip()
         status = self.command("status", job, "--runs-dir", self.runs_dir, "--json")
 
+        self.assertEqual(status.popen.returncode, 0, status.err)
         self.assertEqual(json.loads(status.out)["slurm_job_id"], job)
         code = self.command("status", job, "--runs-dir", self.runs_dir, "--exit-code")
         self.assertEqual((code.out, code.popen.returncode), ("0\n", 0))
@@ -383,6 +388,42 @@ class Shipped(SlurmTestCase):
         sent = folder.channel("streamer-collector")
         self.assertEqual((sent["delivered"], sent["dropped"]), (sent["published"], 0))
         self.assertGreater(sent["published"], 0)
+
+
+class TwoUsers(SlurmTestCase):
+    NOBODY = "65534"
+
+    def as_nobody(self, *words):
+        run = self.start_command(["setpriv", f"--reuid={self.NOBODY}", f"--regid={self.NOBODY}", "--clear-groups",
+                                  program(), *words], cwd=self.theirs, env={"TMPDIR": str(self.theirs)})
+        run.wait(LONGEST_JOB_S)
+        return run
+
+    def setUp(self):
+        super().setUp()
+        self.folder.chmod(0o711)
+        self.theirs = self.folder / "nobody"
+        self.theirs.mkdir()
+        os.chown(self.theirs, int(self.NOBODY), int(self.NOBODY))
+
+    def test_run_side_by_side_and_see_nothing_of_each_other(self):
+        mine = self.submit(ENDLESS)
+        folder = self.folder_of_job(mine)
+        self.wait_for_rows(folder)
+        shutil.copy(DEMO, self.theirs / "demo.json")
+        run = self.as_nobody("launch", "demo.json", "--wait", "--runs-dir", "runs", *SHORT)
+        self.assertEqual(run.popen.returncode, 0, run.err)
+        self.jobs.append(run.out.strip())
+
+        self.assertEqual(slurm("squeue", "-h", "-t", "all", "-j", run.out.strip(), "-o", "%U"), self.NOBODY)
+        made = next((self.theirs / "runs").iterdir())
+        self.assert_demo_rows(made / "results" / "results.csv", range(10_000))
+        self.assertEqual((made.stat().st_uid, made.stat().st_mode & 0o777), (int(self.NOBODY), 0o700))
+        looked = self.as_nobody("status", str(folder.path))
+        self.assertEqual(looked.popen.returncode, 2)
+        stopped = self.as_nobody("cancel", str(folder.path))
+        self.assertEqual(stopped.popen.returncode, 2)
+        self.assertEqual(folder.status["state"], "running")
 
 
 class Exec(SlurmTestCase):
