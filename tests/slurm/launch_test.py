@@ -445,4 +445,5 @@ if __name__ == "__main__":
     if reason:
         print(f"skipped: {reason}")
         sys.exit(SKIPPED)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # the cluster is to be stopped all the same
     unittest.main()
