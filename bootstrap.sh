@@ -11,7 +11,8 @@ build_packages=(build-essential cmake ninja-build pkg-config ccache libfmt-dev l
 optional_packages=(openmpi-bin libopenmpi-dev libtrilinos-kokkos-dev libcpp-httplib-dev libhdf5-dev
                    libhdf5-openmpi-dev libhwloc-dev)
 test_packages=(libgtest-dev libgmock-dev python3 python3-jsonschema hdf5-tools python3-h5py python3-matplotlib
-               python3-zmq spin groff-base man-db bash-completion environment-modules dpkg-dev)
+               python3-zmq spin groff-base man-db bash-completion environment-modules dpkg-dev slurm-wlm munge
+               iproute2)
 check_packages=(git clang-14 clang libclang-rt-14-dev llvm-14 clang-format-14)
 dev_packages=(clang-tidy-14 gcovr libbenchmark-dev)
 

@@ -53,4 +53,10 @@ std::string path_in_quotes(std::string_view path) {
     return '"' + escaped(path) + '"';
 }
 
+std::string shell_quoted(std::string_view text) {
+    std::string out = "'";
+    for (const char letter : text) out += letter == '\'' ? std::string{"'\\''"} : std::string{letter};
+    return out + '\'';
+}
+
 }  // namespace penstock

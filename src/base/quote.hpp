@@ -15,4 +15,7 @@ namespace penstock {
 /// All of it, however long: half a path cannot be found.
 [[nodiscard]] std::string path_in_quotes(std::string_view path);
 
+/// One word of a command line of any POSIX shell, in single quotes, in which there is no escape.
+[[nodiscard]] std::string shell_quoted(std::string_view text);
+
 }  // namespace penstock

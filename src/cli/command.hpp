@@ -19,8 +19,9 @@ namespace penstock::cli {
 struct Program {
     std::ostream& out;
     std::ostream& err;
-    bool json = false;                      ///< Answers are for programs.
-    std::function<int()> action = nullptr;  ///< @return the exit code. Errors are thrown.
+    bool json = false;                            ///< Answers are for programs.
+    std::vector<std::string> command_words = {};  ///< Behind "--" of `exec`: somebody else's command line.
+    std::function<int()> action = nullptr;        ///< @return the exit code. Errors are thrown.
 };
 
 /// The pipeline that a command is about.
@@ -31,6 +32,8 @@ struct PipelineArguments {
 
 // Each adds its commands to the program; `program` outlives the parsing and the action.
 void add_run(CLI::App& app, Program& program);
+void add_launch(CLI::App& app, Program& program);
+void add_exec(CLI::App& app, Program& program);
 void add_runs(CLI::App& app, Program& program);
 void add_logs(CLI::App& app, Program& program);
 void add_collect(CLI::App& app, Program& program);

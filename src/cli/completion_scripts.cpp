@@ -1,3 +1,4 @@
+#include "base/quote.hpp"
 #include "cli/completion.hpp"
 
 namespace penstock::cli {
@@ -9,13 +10,6 @@ std::string joined(const std::vector<std::string>& words) {
     std::string text;
     for (const auto& word : words) text += (text.empty() ? "" : " ") + word;
     return text;
-}
-
-/// For single quotes in bash and zsh, which know no escape inside them.
-std::string shell_quoted(const std::string& text) {
-    std::string out = "'";
-    for (const char letter : text) out += letter == '\'' ? std::string{"'\\''"} : std::string{letter};
-    return out + '\'';
 }
 
 std::string bash_words(const Words& words) {

@@ -17,7 +17,9 @@ std::string_view kind_of(int exit_code) noexcept {
         case 5: return "timed_out";
         case 6: return "disconnected";
         case 70: return "internal";
+        case 129:
         case 130:
+        case 138:
         case 143: return "interrupted";
         default: return "failed";
     }

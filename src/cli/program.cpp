@@ -30,8 +30,8 @@ std::unique_ptr<CLI::App> make_app(Program& program) {
                           "penstock operators records", "source <(penstock completion bash)"}) +
                 "\n\n`penstock COMMAND --help` says more.");
     for (const auto add :
-         {add_run, add_runs, add_logs, add_collect, add_report, add_validate, add_graph, add_plan, add_operators,
-          add_transports, add_telemetry, add_bench, add_schema, add_completion, add_man, add_help}) {
+         {add_run, add_launch, add_runs, add_exec, add_logs, add_collect, add_report, add_validate, add_graph, add_plan,
+          add_operators, add_transports, add_telemetry, add_bench, add_schema, add_completion, add_man, add_help}) {
         add(*app, program);
     }
     app->require_subcommand(0, 1);  // a file may be called "plan"
@@ -87,6 +87,11 @@ void refuse_extras(const CLI::App& app) {
 /// Reads the command line and runs its command. @return the exit code.
 int execute(Program& program, int argc, const char* const* argv) {
     const auto app = make_app(program);
+    if (argc > 1 && std::string_view{argv[1]} == "exec") {
+        const auto* const end = std::find(argv + 1, argv + argc, std::string_view{"--"});
+        if (end != argv + argc) program.command_words.assign(end + 1, argv + argc);
+        argc = static_cast<int>(end - argv);
+    }
     try {
         app->parse(argc, argv);
     } catch (const CLI::Success& request) {  // --help, --version

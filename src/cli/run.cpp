@@ -1,4 +1,4 @@
-#include <cstdint>
+#include <csignal>
 #include <cstdlib>
 #include <iostream>
 #include <memory>
@@ -12,6 +12,7 @@
 #include "cli/command.hpp"
 #include "cli/failure.hpp"
 #include "cli/options.hpp"
+#include "cli/run_arguments.hpp"
 #include "http/run_view.hpp"
 
 namespace penstock::cli {
@@ -26,20 +27,12 @@ constexpr std::array bind_words{Word<Bind>{"auto", Bind::automatic}, Word<Bind>{
 
 constexpr std::uint64_t max_arena_mib = 1U << 20U;
 
-struct RunArguments {
-    PipelineArguments pipeline = {};
-    RunOptions options = {};
-    std::uint64_t arena_mib = RunOptions{}.arena_bytes >> 20U;
-    bool quiet = false;
-    int http_port = -1;  // none
-};
-
 constexpr std::string_view exit_codes =
     "\n\nExit codes:\n"
     "  0  ok                    4  out of memory or space    70   internal error\n"
     "  1  the run failed        5  timed out or stalled      130  stopped by SIGINT\n"
-    "  2  invalid input         6  a process is gone         143  stopped by SIGTERM\n"
-    "  3  unsupported";
+    "  2  invalid input         6  a process is gone         138  stopped by SIGUSR1\n"
+    "  3  unsupported                                        143  stopped by SIGTERM";
 
 /// True in all processes of an MPI job but the first, which speaks for all of them.
 bool is_follower(Launch launch) {
@@ -60,7 +53,18 @@ int finish(const Program& program, const RunArguments& arguments, const RunResul
     return result.exit_code;
 }
 
-int run(const Program& program, RunArguments& arguments) {
+/// A batch system may warn of its time limit before there is anybody to hear it.
+void hold_early_warning() {
+    sigset_t warning;
+    sigemptyset(&warning);
+    sigaddset(&warning, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, &warning, nullptr);
+}
+
+}  // namespace
+
+int run_pipeline(const Program& program, RunArguments& arguments) {
+    hold_early_warning();
     auto& options = arguments.options;
     options.arena_bytes = arguments.arena_mib << 20U;
     options.progress = !arguments.quiet;
@@ -91,7 +95,7 @@ int run(const Program& program, RunArguments& arguments) {
     }
 }
 
-void add_options(CLI::App& command, RunArguments& arguments) {
+void add_run_options(CLI::App& command, RunArguments& arguments) {
     auto& options = arguments.options;
     add_choice(command, "--launch", options.launch, Vocabulary<Launch>{launch_words},
                "How the processes come to life: started here, or the ranks of an MPI job");
@@ -122,20 +126,19 @@ void add_options(CLI::App& command, RunArguments& arguments) {
     command.add_flag("--no-progress", arguments.quiet, "No progress lines on standard error");
 }
 
-}  // namespace
-
 void add_run(CLI::App& app, Program& program) {
     auto* command = app.add_subcommand("run", "Run a pipeline to its end");
     const auto arguments = std::make_shared<RunArguments>();
     add_pipeline_arguments(*command, arguments->pipeline);
-    add_options(*command, *arguments);
+    add_run_options(*command, *arguments);
     add_json_flag(*command, program, "Print the final statistics as JSON");
     command->footer(examples({"penstock run jobs/streaming-demo.json",
                               "penstock run jobs/streaming-demo.json --set producer.total_batches=1000 --json",
                               "mpirun -n 5 penstock run jobs/streaming-demo.json"}) +
                     std::string{exit_codes});
-    command->final_callback(
-        [&program, arguments] { program.action = [&program, arguments] { return run(program, *arguments); }; });
+    command->final_callback([&program, arguments] {
+        program.action = [&program, arguments] { return run_pipeline(program, *arguments); };
+    });
 }
 
 }  // namespace penstock::cli

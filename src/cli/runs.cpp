@@ -32,6 +32,7 @@ struct RunsArguments {
     bool watch = false;
     bool abort = false;
     bool instances = false;
+    bool exit_code = false;
     std::chrono::milliseconds timeout{30'000};
 };
 
@@ -49,6 +50,7 @@ struct RunsArguments {
               {"started_at", run.started_at},
               {"host", run.coordinator.host},
               {"path", run.path}};
+    if (!run.slurm_job.empty()) json["slurm_job_id"] = run.slurm_job;
     if (!run.note.empty()) json["note"] = run.note;
     return json;
 }
@@ -124,7 +126,8 @@ int list(const Program& program, const RunsArguments& arguments) {
     if (run.is_over() && run.state != "lost" && run.state != "unknown")
         text += fmt::format(", exit code {}", run.exit_code);
     text += fmt::format(", {}", elapsed_text(run.elapsed_s));
-    text += run.coordinator.host.empty() ? "\n" : fmt::format(", on {}\n", run.coordinator.host);
+    if (!run.coordinator.host.empty()) text += fmt::format(", on {}", run.coordinator.host);
+    text += run.slurm_job.empty() ? "\n" : fmt::format(", Slurm job {}\n", run.slurm_job);
     if (!run.note.empty()) text += "  " + run.note + "\n";
     if (!run.error.empty()) text += "  " + run.error + "\n";
     if (run.status.empty()) return text;
@@ -154,8 +157,19 @@ int list(const Program& program, const RunsArguments& arguments) {
     return text + stages.text() + channels.text();
 }
 
+/// The exit code of a run that is over, for scripts.
+int print_exit_code(const Program& program, const RunRecord& run) {
+    if (!run.is_over() || run.state == "unknown") {
+        throw Error{Errc::failed, run.name() + " has no exit code: it is " + run.state + "; " +
+                                      (run.note.empty() ? "`penstock status --watch` waits for its end" : run.note)};
+    }
+    program.out << run.end_code() << '\n';
+    return 0;
+}
+
 int status(const Program& program, const RunsArguments& arguments) {
     const std::string path = arguments.run.find();
+    if (arguments.exit_code) return print_exit_code(program, read_run(path));
     for (;;) {
         const RunRecord run = read_run(path);
         if (program.json) {
@@ -192,10 +206,13 @@ int cancel(const Program& program, const RunsArguments& arguments) {
         run = read_run(path);
     }
     if (!run.is_over()) {
-        throw Error{Errc::timed_out,
-                    run.name() + " still drains after " + format_duration(arguments.timeout) +
-                        (arguments.abort ? "; end its processes (`penstock status` names the host)"
-                                         : "; wait longer with --timeout, or give up what is under way with --abort")};
+        throw Error{
+            Errc::timed_out,
+            run.name() + " still drains after " + format_duration(arguments.timeout) +
+                (!run.slurm_job.empty()
+                     ? "; wait longer with --timeout, or end its job with `scancel " + run.slurm_job + "`"
+                 : arguments.abort ? "; end its processes (`penstock status` names the host)"
+                                   : "; wait longer with --timeout, or give up what is under way with --abort")};
     }
     program.out << run.name() << ": " << run.state << '\n';
     return 0;
@@ -222,8 +239,10 @@ void add_runs_dir(CLI::App& command, RunArgument& argument) {
 
 void add_run_argument(CLI::App& command, RunArgument& argument) {
     command
-        .add_option("run", argument.run,
-                    "The directory of a run, its name, or the beginning of its name; the newest run if left out")
+        .add_option(
+            "run", argument.run,
+            "The directory of a run, its name, the beginning of its name, or the id of its Slurm job; the newest "
+            "run if left out")
         ->type_name("RUN");
     add_runs_dir(command, argument);
 }
@@ -241,6 +260,7 @@ void add_runs(CLI::App& app, Program& program) {
     add_run_argument(*one, arguments->run);
     one->add_flag("--watch", arguments->watch, "Show it every second until the run is over");
     one->add_flag("--instances", arguments->instances, "A line for each instance");
+    one->add_flag("--exit-code", arguments->exit_code, "Only the exit code of a run that is over");
     add_json_flag(*one, program, "Print it as JSON; with --watch one line each time");
     one->footer(examples({"penstock status", "penstock status streaming-demo --watch"}));
     set_action(*one, program, arguments, status);

@@ -1,15 +1,12 @@
 #include "launch/mpi_launch.hpp"
 
 #include <array>
+#include <cstdio>
 #include <cstdlib>
 #include <limits>
 
-#include <fcntl.h>
-#include <poll.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include "launch/mpi_world.hpp"
+#include "launch/rank_watch.hpp"
 #include "launch/run.hpp"
 #include "memory/arena.hpp"
 #include "runtime/snapshot.hpp"
@@ -17,53 +14,21 @@
 namespace penstock {
 namespace {
 
-/// Two processes with the same text see the same process numbers.
-[[nodiscard]] std::string process_space() {
-    std::array<char, 64> space{};
-    if (readlink("/proc/self/ns/pid", space.data(), space.size() - 1) < 0) return "unknown";
-    std::array<char, 64> boot{};
-    const File file{open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC)};
-    if (!file || read(file.get(), boot.data(), boot.size() - 1) < 0) return "unknown";
-    return std::string{space.data()} + boot.data();
+/// Nobody is left to end this rank in order, and MPI would wait for ever.
+[[noreturn]] void end_as_orphan() {
+    std::fputs("penstock: rank 0, which coordinates the run, is gone; this rank ends\n", stderr);
+    std::_Exit(exit_code(Errc::disconnected));
 }
-
-/// Watches the ranks that share this process's node; MPI itself ends the job when another one dies.
-class NodeWatch final : public Supervisor {
-public:
-    explicit NodeWatch(Bootstrap& bootstrap) {
-        const std::string here = process_space();
-        const auto all = bootstrap.allgather(std::to_string(getpid()) + " " + here);
-        watched_.resize(all.size());
-        for (Rank rank = 1; rank < all.size(); ++rank) {
-            const auto space = all[rank].find(' ');
-            if (here == "unknown" || space == std::string::npos || all[rank].substr(space + 1) != here) continue;
-            const auto pid = static_cast<pid_t>(std::atoi(all[rank].c_str()));
-            watched_[rank] = File{static_cast<int>(syscall(SYS_pidfd_open, pid, 0U))};
-        }
-    }
-
-    [[nodiscard]] std::vector<Lost> lost() override {
-        std::vector<Lost> lost;
-        for (Rank rank = 1; rank < watched_.size(); ++rank) {
-            if (!watched_[rank]) continue;
-            pollfd entry{.fd = watched_[rank].get(), .events = POLLIN, .revents = 0};
-            if (::poll(&entry, 1, 0) <= 0) continue;
-            watched_[rank] = File{};
-            lost.push_back({rank, "is gone: its process ended without a word"});
-        }
-        return lost;
-    }
-
-private:
-    std::vector<File> watched_;  // pidfds by rank
-};
 
 [[nodiscard]] std::string rank_count_error(const Plan& plan, Rank ranks) {
     std::string parts = "1 coordinator";
     for (const PlannedStage& stage : plan.stages) parts += " + " + std::to_string(stage.instances) + " " + stage.name;
-    return "pipeline '" + plan.pipeline + "' needs " + std::to_string(plan.ranks()) + " ranks (" + parts +
-           "), but this MPI job has " + std::to_string(ranks) + "; start it with 'mpirun -n " +
-           std::to_string(plan.ranks()) + "'";
+    const std::string needed = std::to_string(plan.ranks());
+    const auto variable = [](const char* name) { return std::string_view{std::getenv(name) ? std::getenv(name) : ""}; };
+    const bool by_srun = variable("SLURM_STEP_NUM_TASKS") == std::to_string(ranks);
+    return "pipeline '" + plan.pipeline + "' needs " + needed + " ranks (" + parts + "), but this MPI job has " +
+           std::to_string(ranks) + "; start it with '" + (by_srun ? "srun --mpi=pmix -n " : "mpirun -n ") + needed +
+           "'" + (variable("SLURM_JOB_ID").empty() ? "" : " in a job of as many tasks, or with `penstock launch`");
 }
 
 /// Rank 0 makes the run directory; everybody learns where it is. The others get an empty path if there is none.
@@ -116,6 +81,7 @@ bool speaks_for_job() noexcept {
 }
 
 RunResult run_mpi(const Plan& plan, const Registry& registry, const RunOptions& options) {
+    std::vector<File> lines;  // before the world, which they have to outlive
     MpiWorld world{options.start_timeout};
     // mpirun ends all others as soon as one rank fails, and rank 0 must live to say why: it fails for all of them.
     RunResult follower{.exit_code = 0, .coordinator = false};
@@ -127,7 +93,7 @@ RunResult run_mpi(const Plan& plan, const Registry& registry, const RunOptions& 
     const RunDirectory directory = shared_directory(world, plan, options);
     if (directory.path().empty()) return follower;
     const RunContext run{plan, registry, options, directory, world.describe(), world.stage_communicator()};
-    NodeWatch watch{world};
+    RankWatch watch{world, lines, end_as_orphan};
     if (world.rank() != 0) {
         static_cast<void>(run_instance(run, world));  // rank 0 knows how it ended
         follower.run_dir = directory.path();

@@ -173,6 +173,8 @@ void RunDirectory::write_start(const Plan& plan, std::string_view launched_by) c
                {"host", self.host},          {"pid", self.pid},
                {"world", self.world},        {"process_started", self.started}};
     if (const char* job = std::getenv("SLURM_JOB_ID")) start["slurm_job_id"] = job;
+    if (const char* cluster = std::getenv("SLURM_CLUSTER_NAME")) start["slurm_cluster"] = cluster;
+    if (const char* restart = std::getenv("SLURM_RESTART_COUNT")) start["slurm_restart"] = std::atoi(restart);
     start["version"] = version;
     utsname machine{};
     if (uname(&machine) == 0)

@@ -8,10 +8,12 @@
 #include <nlohmann/json.hpp>
 
 #include <penstock/error.hpp>
+#include <penstock/runtime.hpp>
 
 #include "base/nearest.hpp"
 #include "base/quote.hpp"
 #include "launch/run_directory.hpp"
+#include "launch/slurm.hpp"
 
 namespace penstock {
 namespace {
@@ -53,17 +55,27 @@ template <class T>
     return fs::file_time_type::clock::now() - time;
 }
 
+/// It may have ended between the two looks at it.
+[[nodiscard]] bool has_said_how_it_ended(const RunRecord& run) {
+    const auto last = json_of(run_file_text(run.path + "/status.json"));
+    const auto state = value_of<std::string>(last, "state", run.state);
+    return state == "completed" || state == "failed" || state == "cancelled";
+}
+
 /// A run that says that it goes on.
 void check_life(RunRecord& run) {
     if (run.coordinator.is_in_reach()) {
-        if (run.coordinator.is_alive()) return;
-        // It may have ended between the two looks.
-        const auto last = json_of(run_file_text(run.path + "/status.json"));
-        const auto state = value_of<std::string>(last, "state", run.state);
-        if (state == "completed" || state == "failed" || state == "cancelled") return;
+        if (run.coordinator.is_alive() || has_said_how_it_ended(run)) return;
         run.state = "lost";
         run.note = fmt::format("its coordinator, process {} of {}, is gone and has not said how the run ended",
                                run.coordinator.pid, run.coordinator.host);
+        return;
+    }
+    const auto end = end_of_job({run.slurm_job, run.slurm_cluster, run.slurm_restart});
+    if (!end.empty()) {
+        if (has_said_how_it_ended(run)) return;
+        run.state = "lost";
+        run.note = fmt::format("its Slurm job {} {}, and nothing says how the run ended", run.slurm_job, end);
         return;
     }
     const auto age =
@@ -111,6 +123,10 @@ bool RunRecord::is_over() const noexcept {
     return state == "completed" || state == "failed" || state == "cancelled" || state == "lost" || state == "unknown";
 }
 
+int RunRecord::end_code() const noexcept {
+    return state == "lost" ? penstock::exit_code(Errc::disconnected) : exit_code;
+}
+
 bool is_shallow_json(std::string_view text) noexcept {
     constexpr int deepest = 100;
     int depth = 0;
@@ -139,6 +155,9 @@ RunRecord read_run(const std::string& path) {
                        .world = value_of<std::string>(about, "world", ""),
                        .pid = value_of<std::int64_t>(about, "pid", 0),
                        .started = value_of<std::uint64_t>(about, "process_started", 0)};
+    run.slurm_job = value_of<std::string>(about, "slurm_job_id", "");
+    run.slurm_cluster = value_of<std::string>(about, "slurm_cluster", "");
+    run.slurm_restart = value_of<int>(about, "slurm_restart", 0);
 
     auto text = run_file_text(path + "/status.json");
     const Json status = json_of(text);
@@ -179,6 +198,13 @@ std::vector<std::string> list_runs(const std::string& runs_dir) {
     return paths;
 }
 
+std::string find_run_of_job(const std::string& runs_dir, std::string_view job) {
+    for (const std::string& path : list_runs(runs_dir)) {
+        if (value_of<std::string>(json_of(run_file_text(path + "/run.json")), "slurm_job_id", "") == job) return path;
+    }
+    return {};
+}
+
 std::string find_run(const std::string& runs_dir, std::string_view word) {
     std::error_code none;
     const fs::path as_path{word};
@@ -201,6 +227,9 @@ std::string find_run(const std::string& runs_dir, std::string_view word) {
         if (name.starts_with(word)) matches.push_back(run);
     }
     if (matches.size() == 1) return matches.front();
+    if (matches.empty() && is_job_id(word)) {
+        if (std::string of_job = find_run_of_job(runs_dir, word); !of_job.empty()) return of_job;
+    }
     if (matches.empty()) {
         throw Error{Errc::invalid_input, "there is no run " + in_quotes(word) + " in " + path_in_quotes(runs_dir) +
                                              "; the newest are " + names_of_newest(runs)};

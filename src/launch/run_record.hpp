@@ -25,6 +25,9 @@ struct RunRecord {
     double elapsed_s = 0;
     std::string started_at = {};  ///< RFC 3339, UTC.
     ProcessIdentity coordinator = {};
+    std::string slurm_job = {};  ///< The id of the job of Slurm it is; empty for none.
+    std::string slurm_cluster = {};
+    int slurm_restart = 0;    ///< How often the job had been requeued before.
     std::string status = {};  ///< The text of status.json, if it is JSON.
 
     static constexpr std::chrono::seconds silent_after{30};
@@ -32,6 +35,9 @@ struct RunRecord {
     [[nodiscard]] std::string name() const;
     /// Nothing more will come.
     [[nodiscard]] bool is_over() const noexcept;
+    /// What the program would have ended with: that of a process that is gone for a lost run. REQUIRES: it is over and
+    /// not "unknown".
+    [[nodiscard]] int end_code() const noexcept;
 };
 
 /// Whether JSON text is nested so little that it can be read without harm to the stack.
@@ -46,8 +52,11 @@ struct RunRecord {
 /// The paths of the runs in a folder, newest first; empty if there is no such folder.
 [[nodiscard]] std::vector<std::string> list_runs(const std::string& runs_dir);
 
-/// The run a word stands for: the path of its directory, its name in `runs_dir` or the beginning of only one; the
-/// newest if the word is empty.
+/// The newest run of a job of Slurm; empty if there is none.
+[[nodiscard]] std::string find_run_of_job(const std::string& runs_dir, std::string_view job);
+
+/// The run a word stands for: the path of its directory, its name in `runs_dir` or the beginning of only one, or the id
+/// of its job of Slurm; the newest if the word is empty.
 /// @throws Error{invalid_input} saying which there are.
 [[nodiscard]] std::string find_run(const std::string& runs_dir, std::string_view word);
 

@@ -41,6 +41,11 @@ SignalWatch::SignalWatch(Reactor& reactor, bool ignore_interrupt) {
     sigaction(SIGTERM, &action, &old_terminate_);
     sigaction(SIGHUP, nullptr, &old_hangup_);
     if (old_hangup_.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);  // nohup
+    sigaction(SIGUSR1, &action, &old_user_);
+    sigset_t user;
+    sigemptyset(&user);
+    sigaddset(&user, SIGUSR1);
+    pthread_sigmask(SIG_UNBLOCK, &user, nullptr);
     if (ignore_interrupt) action.sa_handler = SIG_IGN;
     sigaction(SIGINT, &action, &old_interrupt_);
     action.sa_handler = on_child_signal;
@@ -55,6 +60,7 @@ SignalWatch::~SignalWatch() {
     sigaction(SIGINT, &old_interrupt_, nullptr);
     sigaction(SIGTERM, &old_terminate_, nullptr);
     sigaction(SIGHUP, &old_hangup_, nullptr);
+    sigaction(SIGUSR1, &old_user_, nullptr);
     sigaction(SIGXFSZ, &old_file_size_, nullptr);
     sigaction(SIGCHLD, &old_child_, nullptr);
     to_wake = nullptr;

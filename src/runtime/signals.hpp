@@ -6,7 +6,8 @@
 
 namespace penstock {
 
-/// Turns SIGINT, SIGTERM and SIGHUP into a flag and a wake-up for as long as it lives. One per process at a time.
+/// Turns SIGINT, SIGTERM, SIGHUP and SIGUSR1 into a flag and a wake-up for as long as it lives. One per process at a
+/// time. SIGUSR1 is the usual warning of a batch system; a process may block it until there is a watch.
 class SignalWatch {
 public:
     /// @param ignore_interrupt  SIGINT is ignored: whoever shares the terminal and coordinates takes it.
@@ -24,6 +25,7 @@ private:
     struct sigaction old_interrupt_ {};
     struct sigaction old_terminate_ {};
     struct sigaction old_hangup_ {};
+    struct sigaction old_user_ {};
     struct sigaction old_child_ {};
     struct sigaction old_file_size_ {};
 };

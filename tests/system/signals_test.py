@@ -52,6 +52,13 @@ class Stopped(RunTestCase):
         self.assert_code(run, 129)
         self.assert_drained(self.folder_of(run), signal.SIGHUP)
 
+    def test_by_the_warning_of_a_batch_system_drains_what_is_under_way(self):
+        run = self.start_and_wait_for_rows(ENDLESS)
+        run.send(signal.SIGUSR1)
+
+        self.assert_code(run, 138)
+        self.assert_drained(self.folder_of(run), signal.SIGUSR1)
+
     def test_by_sigterm_to_an_instance_that_pauses_ends_soon(self):
         spec = line_of(stage("producer", "records", batch_size=10, total_batches=0, interval="1h"),
                        stage("processor", "scale_records"), stage("consumer", "csv_sink"))

@@ -76,8 +76,8 @@ TEST_P(Command, HelpsTheSameByFlagAndByCommand) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Program, Command,
-                         testing::Values("run", "validate", "graph", "plan", "operators", "transports", "schema",
-                                         "completion"));
+                         testing::Values("run", "launch", "exec", "validate", "graph", "plan", "operators",
+                                         "transports", "schema", "completion"));
 
 TEST(Program, ExplainsExitCodes) {
     EXPECT_THAT(penstock_with({"run", "--help"}).out, AllOf(HasSubstr("Exit codes:"), HasSubstr("143  stopped")));
@@ -101,6 +101,48 @@ struct BadWords {
     const char* message;
 };
 
+TEST(Launch, PrintsTheScriptWithTheOptionsOfTheRunAndOfSbatch) {
+    const auto answer =
+        penstock_with({"launch", demo, "--print", "-p", "gpu", "--exclusive", "--sbatch=--qos=high", "--sbatch",
+                       "-C big", "--set", "processor.instances=3", "--set", "producer.total_batches=7",
+                       "--transport=mpi", "--no-progress", "--runs-dir", "r", "--drain-time", "90s"});
+
+    EXPECT_EQ(answer.code, 0) << answer.err;
+    EXPECT_THAT(answer.out,
+                AllOf(HasSubstr("#SBATCH --ntasks=6\n"), HasSubstr("#SBATCH --signal=USR1@90\n"),
+                      HasSubstr("#SBATCH --partition=gpu\n#SBATCH --exclusive\n#SBATCH --qos=high\n#SBATCH -C big\n"),
+                      HasSubstr(" " + demo +
+                                " --set=processor.instances=3 --set=producer.total_batches=7 --transport=mpi "
+                                "--no-progress\n"),
+                      HasSubstr("/r\n"), HasSubstr("\nsrun --mpi=pmix")));
+}
+
+TEST(Launch, DoesNotLeaveAJobWaitingForOneThatHasFailed) {
+    EXPECT_THAT(penstock_with({"launch", demo, "--print", "-d", "afterok:1"}).out,
+                HasSubstr("#SBATCH --dependency=afterok:1\n#SBATCH --kill-on-invalid-dep=yes\n"));
+    EXPECT_THAT(penstock_with({"launch", demo, "--print", "-d", "afterok:1", "--sbatch=kill-on-invalid-dep=no"}).out,
+                Not(HasSubstr("=yes")));
+}
+
+TEST(Launch, IsOneTaskForProcessesOfItsOwn) {
+    EXPECT_THAT(penstock_with({"launch", demo, "--print", "--launch", "local"}).out,
+                AllOf(HasSubstr("#SBATCH --ntasks=1\n#SBATCH --cpus-per-task=5\n"), HasSubstr("srun --kill-on")));
+}
+
+TEST(Launch, FillsOnlyAJobWhoseSizeIsSaid) {
+    const std::vector<std::string> fill{"launch", demo, "--print", "--set", "processor.instances=fill"};
+    EXPECT_THAT(penstock_with(fill).err, HasSubstr("say with --ntasks"));
+    auto with_tasks = fill;
+    with_tasks.insert(with_tasks.end(), {"-n", "9"});
+    EXPECT_THAT(penstock_with(with_tasks).out, HasSubstr("#SBATCH --ntasks=9\n"));
+}
+
+TEST(Exec, LeavesWhatStandsBehindTheDashesAlone) {
+    EXPECT_THAT(penstock_with({"exec", "--stage", "a", "--runs-dir", "/nonexistent", "--", "ls", "--stage"}).err,
+                HasSubstr("there is no run in \"/nonexistent\""));
+    EXPECT_THAT(penstock_with({"exec", "--stage", "a"}).err, HasSubstr("there is no command; write it behind --"));
+}
+
 class BadCommandLine : public testing::TestWithParam<BadWords> {};
 
 TEST_P(BadCommandLine, IsInvalidInput) {
@@ -115,6 +157,10 @@ INSTANTIATE_TEST_SUITE_P(Program, BadCommandLine,
                          testing::Values(BadWords{{"run"}, "file is required; see `penstock run --help`"},
                                          BadWords{{"run", demo, "surplus"}, "unexpected argument \"surplus\""},
                                          BadWords{{"run", demo, "--launch", "slurm"}, "use one of auto, local, mpi"},
+                                         BadWords{{"launch", demo, "-n", "3"}, "needs 5 tasks"},
+                                         BadWords{{"launch", demo, "--sbatch", "wrap=ls"}, "is penstock's own"},
+                                         BadWords{{"launch", demo, "--print", "-J", "a\nb"}, "control character"},
+                                         BadWords{{"launch", demo, "--wait-timeout", "1s"}, "is for --wait"},
                                          BadWords{{"run", demo, "--idle", "spni"}, "did you mean \"spin\"?"},
                                          BadWords{{"run", demo, "--transport", "tcp"}, "unknown transport \"tcp\""},
                                          BadWords{{"run", demo, "--arena-mib", "0"}, "--arena-mib"},

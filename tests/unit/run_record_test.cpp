@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "launch/peer_place.hpp"
 #include "launch/run_directory.hpp"
 #include "support/scratch_folder.hpp"
 #include "unit/error_of.hpp"
@@ -128,6 +129,44 @@ TEST_F(RunRecordTest, IsFoundByItsPathItsNameOrTheBeginningOfOnlyOne) {
     EXPECT_THAT(refusal_of([&] { static_cast<void>(find_run("/no/such/folder", "x")); }), HasSubstr("--runs-dir"));
     EXPECT_THAT(list_runs("/no/such/folder"), IsEmpty());
     EXPECT_EQ(list_runs(runs.string()).size(), 3U);
+}
+
+TEST_F(RunRecordTest, IsFoundByTheJobOfSlurmThatItIs) {
+    const std::string older = make("demo-1", R"({"state": "completed", "exit_code": 3})");
+    RunDirectory{older}.replace("run.json", R"({"pipeline": "demo", "slurm_job_id": "4711", "slurm_restart": 1})");
+    make("demo-2", R"({"state": "completed"})");
+
+    EXPECT_EQ(find_run(runs.string(), "4711"), older);
+    EXPECT_EQ(find_run_of_job(runs.string(), "4712"), "");
+    EXPECT_EQ(read_run(older).slurm_job, "4711");
+    EXPECT_EQ(read_run(older).slurm_restart, 1);
+    EXPECT_EQ(read_run(older).end_code(), 3);
+    EXPECT_THAT(refusal_of([&] { static_cast<void>(find_run(runs.string(), "4712")); }), HasSubstr("no run \"4712\""));
+}
+
+TEST_F(RunRecordTest, EndsAsAProcessThatIsGoneWhenItIsLost) {
+    EXPECT_EQ(read_run(make("demo", R"({"state": "running"})", gone())).end_code(), 6);
+}
+
+TEST_F(RunRecordTest, TellsWhereAnInstanceIs) {
+    const std::string path = make("demo", "");
+    EXPECT_THAT(refusal_of([&] { static_cast<void>(find_peer(path, "a", 0)); }), HasSubstr("has not written yet"));
+    fs::create_directory(path + "/peers");
+    RunDirectory{path}.replace("peers/a.1.json", R"({"stage_peers": [
+        {"index": 0, "rank": 1, "node": "n1", "instance_id": "n1:10"},
+        {"index": 1, "rank": 2, "node": "n2.cluster", "instance_id": "n2.cluster:11", "private_ip": "10.0.0.2"}]})");
+
+    const PeerPlace place = find_peer(path, "a", 1);
+    EXPECT_EQ(place.host, "n2.cluster");
+    EXPECT_EQ(place.address, "10.0.0.2");
+    EXPECT_EQ(place.pid, 11);
+    EXPECT_EQ(place.rank, 2U);
+    EXPECT_THAT(refusal_of([&] { static_cast<void>(find_peer(path, "a", 2)); }), HasSubstr("did you mean \"a.1\""));
+    EXPECT_THAT(refusal_of([&] { static_cast<void>(find_peer(path, "../peers/a", 1)); }), HasSubstr("no instance"));
+    for (const char* broken : {"", "[]", "{}", R"({"stage_peers": [1, {}]})", R"({"stage_peers": [{"index": "1"}]})"}) {
+        RunDirectory{path}.replace("peers/a.1.json", broken);
+        EXPECT_THAT(refusal_of([&] { static_cast<void>(find_peer(path, "a", 1)); }), HasSubstr("does not say where"));
+    }
 }
 
 TEST_F(RunRecordTest, PassesOnWhatIsAskedOfIt) {

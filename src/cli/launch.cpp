@@ -1,0 +1,335 @@
+#include <algorithm>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <ostream>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <penstock/error.hpp>
+
+#include "base/clock.hpp"
+#include "base/deadline.hpp"
+#include "base/format.hpp"
+#include "base/table.hpp"
+#include "cli/command.hpp"
+#include "cli/options.hpp"
+#include "cli/run_arguments.hpp"
+#include "launch/mpi_launch.hpp"
+#include "launch/run_record.hpp"
+#include "launch/slurm.hpp"
+#include "launch/slurm_script.hpp"
+
+namespace penstock::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace std::chrono_literals;
+
+struct LaunchArguments {
+    RunArguments run = {};
+    std::vector<std::pair<std::string, std::string>> sbatch = {};  ///< Of the options that have a name of their own.
+    std::vector<std::string> more_sbatch = {};
+    std::uint32_t tasks = 0;
+    std::string mpi = "pmix";
+    std::chrono::milliseconds drain_time{60'000};
+    bool print = false;
+    bool dry_run = false;
+    bool wait = false;
+    std::chrono::milliseconds wait_timeout{0};
+    std::vector<const CLI::Option*> passed_on = {};
+};
+
+// --- what is submitted ---
+
+/// The options of `penstock run` as they were given. Paths are made absolute by the caller.
+[[nodiscard]] std::vector<std::string> passed_words(const LaunchArguments& arguments) {
+    std::vector<std::string> words{fs::absolute(arguments.run.pipeline.file).lexically_normal().string()};
+    for (const CLI::Option* option : arguments.passed_on) {
+        if (option->count() == 0 || option->check_name("--runs-dir")) continue;
+        const std::string name = "--" + option->get_lnames().front();
+        if (option->get_items_expected_max() == 0) {
+            words.push_back(name);
+            continue;
+        }
+        for (const std::string& value : option->results()) words.push_back(name + "=" + value);
+    }
+    return words;
+}
+
+[[nodiscard]] std::string own_program() {
+    std::error_code failed;
+    const auto path = fs::read_symlink("/proc/self/exe", failed);
+    if (failed) throw Error{Errc::internal, "where this program lies cannot be read from /proc/self/exe"};
+    return path.string();
+}
+
+struct Launching {
+    Plan plan;
+    SlurmJob job;
+    std::string script;
+    bool brings_processes;  ///< One task that starts the instances itself.
+};
+
+[[nodiscard]] Launching prepare(const LaunchArguments& arguments) {
+    const PipelineSpec spec = load(arguments.run.pipeline);
+    const bool fills = std::ranges::find(spec.stages, StageSpec::fill, &StageSpec::instances) != spec.stages.end();
+    if (fills && arguments.tasks == 0) {
+        throw Error{Errc::invalid_input, "a stage of pipeline '" + spec.name +
+                                             "' fills the job; say with --ntasks how many tasks the job is to have"};
+    }
+    Launching launching{.plan = make_plan(spec, Registry::with_builtins(), arguments.tasks),
+                        .job = {},
+                        .script = {},
+                        .brings_processes = arguments.run.options.launch == Launch::local};
+    const Plan& plan = launching.plan;
+    if (arguments.tasks != 0 && arguments.tasks != plan.ranks()) {
+        throw Error{Errc::invalid_input, fmt::format("pipeline '{}' needs {} tasks, one for each instance and one for "
+                                                     "the coordinator, not {}; leave --ntasks out",
+                                                     plan.pipeline, plan.ranks(), arguments.tasks)};
+    }
+    int threads = 1;
+    for (const PlannedStage& stage : plan.stages) threads = std::max(threads, stage.threads);
+    const auto cpus = static_cast<std::uint32_t>(threads);
+
+    SlurmJob& job = launching.job;
+    job.name = plan.pipeline;
+    job.tasks = launching.brings_processes ? 1 : plan.ranks();
+    job.cpus_per_task = launching.brings_processes ? cpus * plan.ranks() : cpus;
+    job.mpi = launching.brings_processes ? "" : arguments.mpi;
+    job.directory = fs::current_path().string();
+    job.options = arguments.sbatch;
+    for (const std::string& text : arguments.more_sbatch) job.options.push_back(sbatch_option(text));
+    const auto has = [&](const char* name) {
+        return std::ranges::find(job.options, name, &std::pair<std::string, std::string>::first) != job.options.end();
+    };
+    // Else a job whose dependency has failed waits for ever.
+    if (has("dependency") && !has("kill-on-invalid-dep")) job.options.emplace_back("kill-on-invalid-dep", "yes");
+    job.drain_time = std::chrono::ceil<std::chrono::seconds>(arguments.drain_time);
+    job.program = own_program();
+    job.runs_dir = fs::absolute(arguments.run.options.runs_dir).lexically_normal().string();
+    job.run_words = passed_words(arguments);
+    launching.script = sbatch_script(job);
+    return launching;
+}
+
+// --- what would happen ---
+
+[[nodiscard]] std::uint32_t number_option(const SlurmJob& job, const char* name) {
+    std::uint32_t number = 0;
+    for (const auto& [key, value] : job.options) {
+        if (key != name || value.empty()) continue;
+        number = static_cast<std::uint32_t>(std::strtoul(value.c_str(), nullptr, 10));
+        if (value.find_first_not_of("0123456789") != std::string::npos) number = 0;  // "2-4" nodes
+    }
+    return number;
+}
+
+/// The number of the node that a rank will be on, counted from 1 in the order of their names; nothing if Slurm decides.
+[[nodiscard]] std::string node_of(const SlurmJob& job, std::uint32_t rank) {
+    if (number_option(job, "nodes") == 1 || job.tasks == 1) return "1";
+    const std::uint32_t per_node = number_option(job, "ntasks-per-node");
+    return per_node == 0 ? "" : std::to_string(rank / per_node + 1);
+}
+
+[[nodiscard]] std::string placement_text(const Launching& launching) {
+    const SlurmJob& job = launching.job;
+    Table table{{"RANK", "RUNS", "OPERATOR", "NODE"}};
+    bool is_known = true;
+    for (std::uint32_t rank = 0; rank < launching.plan.ranks(); ++rank) {
+        const std::string node = node_of(job, rank);
+        is_known = is_known && !node.empty();
+        const std::string what = rank == 0 ? "" : launching.plan.stages[launching.plan.place(rank).stage].operator_name;
+        table.add({std::to_string(rank), launching.plan.label(rank), what, node.empty() ? "?" : node});
+    }
+    std::string text = fmt::format("{} tasks with {} {} each; run directories in {}\n\n", job.tasks, job.cpus_per_task,
+                                   job.cpus_per_task == 1 ? "core" : "cores", job.runs_dir) +
+                       table.text();
+    if (!is_known) {
+        text +=
+            "\nSlurm gives the ranks to the nodes in order, as many to each as it has cores free; --nodes 1 or "
+            "--ntasks-per-node decide it\n";
+    }
+    return text;
+}
+
+int explain(const Program& program, const Launching& launching) {
+    program.out << launching.script << '\n' << placement_text(launching);
+    if (!has_slurm()) {
+        program.out << "\nThere is no sbatch here: without --dry-run the pipeline would run on this machine\n";
+    } else {
+        program.out << "\nSlurm: " << try_job(launching.script) << '\n';
+    }
+    return 0;
+}
+
+// --- the job ---
+
+/// @return what the run ended with, as far as Slurm alone knows.
+[[nodiscard]] int exit_code_of(const SlurmJobState& job) {
+    if (job.exit_code != 0) return job.exit_code;
+    if (job.state == "COMPLETED") return 0;
+    if (job.state == "CANCELLED" || job.state == "PREEMPTED") return 128 + SIGTERM;
+    if (job.state == "TIMEOUT" || job.state == "DEADLINE") return exit_code(Errc::timed_out);
+    if (job.state == "OUT_OF_MEMORY") return exit_code(Errc::exhausted);
+    if (job.state == "NODE_FAIL" || job.state == "BOOT_FAIL") return exit_code(Errc::disconnected);
+    return exit_code(Errc::failed);
+}
+
+/// Between two questions to Slurm, which has others to serve: soon at first, later every few seconds.
+class Pause {
+public:
+    void take(std::chrono::milliseconds at_most) {
+        std::this_thread::sleep_for(std::min(next_, at_most));
+        next_ = std::min(next_ * 3 / 2, longest);
+    }
+
+private:
+    static constexpr std::chrono::milliseconds longest{5'000};
+    std::chrono::milliseconds next_{200};
+};
+
+int wait_for(const Program& program, const LaunchArguments& arguments, const std::string& runs_dir,
+             const std::string& id) {
+    const auto deadline =
+        arguments.wait_timeout > 0ms ? deadline_in(arguments.wait_timeout) : SteadyClock::time_point::max();
+    Pause pause;
+    auto job = look_at_job(id);
+    while (job && !job->is_over()) {
+        if (job->can_never_start()) {
+            throw Error{Errc::failed, fmt::format("job {} waits for a job that has failed, and will never start; "
+                                                  "remove it with `scancel {}`",
+                                                  id, id)};
+        }
+        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - SteadyClock::now());
+        if (left <= 0ms) {
+            throw Error{
+                Errc::timed_out,
+                fmt::format("job {} is {}{} after {}; it goes on: `squeue -j {}` shows it, `scancel {}` ends it", id,
+                            job->state, job->reason == "None" ? "" : " (" + job->reason + ")",
+                            format_duration(arguments.wait_timeout), id, id)};
+        }
+        pause.take(left);
+        job = look_at_job(id);
+    }
+    const std::string path = find_run_of_job(runs_dir, id);
+    if (!path.empty()) {
+        const RunRecord run = read_run(path);
+        if (run.is_over() && run.state != "unknown") {
+            program.err << fmt::format("job {}: the run is {}, exit code {}; run directory: {}\n", id, run.state,
+                                       run.end_code(), path);
+            if (!run.error.empty()) program.err << run.error << '\n';
+            if (!run.note.empty()) program.err << run.note << '\n';
+            return run.end_code();
+        }
+    }
+    if (!job) {
+        throw Error{Errc::disconnected, "Slurm no longer knows job " + id + ", and no run of it is in '" + runs_dir +
+                                            "'; see the output file of the job"};
+    }
+    program.err << fmt::format(
+        "job {}: {} with exit code {}, and no run of it is in '{}'; see the output file of the "
+        "job, slurm-{}.out if not named otherwise\n",
+        id, job->state, job->exit_code, runs_dir, id);
+    return exit_code_of(*job);
+}
+
+int launch(const Program& program, LaunchArguments& arguments) {
+    const Launching launching = prepare(arguments);
+    if (arguments.dry_run) return explain(program, launching);
+    if (arguments.print) {
+        program.out << launching.script;
+        return 0;
+    }
+    if (!has_slurm()) {
+        program.err << "penstock launch: there is no sbatch on this machine; the pipeline runs here\n";
+        return run_pipeline(program, arguments.run);
+    }
+    const std::string id = submit_job(launching.script);
+    program.out << id << '\n' << std::flush;
+    return arguments.wait ? wait_for(program, arguments, launching.job.runs_dir, id) : 0;
+}
+
+// --- the command line ---
+
+void add_sbatch_option(CLI::App& command, LaunchArguments& arguments, const std::string& names,
+                       const std::string& sbatch_name, const std::string& type, const std::string& help) {
+    command
+        .add_option_function<std::string>(
+            names,
+            [&arguments, sbatch_name](const std::string& value) { arguments.sbatch.emplace_back(sbatch_name, value); },
+            help)
+        ->type_name(type);
+}
+
+void add_job_options(CLI::App& command, LaunchArguments& arguments) {
+    const auto add = [&](const char* names, const char* name, const char* type, const char* help) {
+        add_sbatch_option(command, arguments, names, name, type, help);
+    };
+    add("-p,--partition", "partition", "NAME", "Partition of the job");
+    add("-A,--account", "account", "NAME", "Account that pays for it");
+    add("-t,--time", "time", "TIME", "Time limit, as sbatch takes it: minutes, H:MM:SS or D-H");
+    add("-N,--nodes", "nodes", "NUMBER", "Nodes; else as many as the tasks need");
+    add("--ntasks-per-node", "ntasks-per-node", "NUMBER", "Ranks on each node");
+    add("--mem", "mem", "SIZE", "Memory of each node: 16G; 0 all of it");
+    add("-C,--constraint", "constraint", "FEATURES", "Features that the nodes must have");
+    add("-d,--dependency", "dependency", "LIST", "Jobs to wait for: afterok:JOB");
+    add("-J,--job-name", "job-name", "NAME", "Name of the job; else that of the pipeline");
+    add("-o,--output", "output", "PATTERN", "File for what the run prints; else slurm-%j.out");
+    command.add_flag_callback(
+        "--exclusive", [&arguments] { arguments.sbatch.emplace_back("exclusive", ""); }, "Share the nodes with nobody");
+    command
+        .add_option("--sbatch", arguments.more_sbatch,
+                    "Any other option of sbatch: qos=high, gpus-per-node=4; repeatable")
+        ->type_name("OPTION")
+        ->allow_extra_args(false);
+    command.add_option("-n,--ntasks", arguments.tasks, "Tasks of the job; only needed where a stage fills it")
+        ->check(CLI::PositiveNumber)
+        ->type_name("NUMBER");
+    command.add_option("--mpi", arguments.mpi, "How srun and MPI find each other")
+        ->type_name("TYPE")
+        ->capture_default_str();
+    add_duration(command, "--drain-time", arguments.drain_time,
+                 "How long before the time limit the sources stop; 0 not at all");
+    command.add_flag("--print", arguments.print, "Print the script and submit nothing");
+    command.add_flag("--dry-run", arguments.dry_run, "Say what would be submitted, and where the ranks would be");
+    command.add_flag("--wait", arguments.wait, "Wait for the end of the run and exit as it does");
+    add_duration(command, "--wait-timeout", arguments.wait_timeout,
+                 "Wait so long at most; the job goes on. 0 for its end");
+}
+
+}  // namespace
+
+void add_launch(CLI::App& app, Program& program) {
+    auto* command = app.add_subcommand("launch", "Run a pipeline as a job of Slurm; where there is none, here");
+    const auto arguments = std::make_shared<LaunchArguments>();
+    add_pipeline_arguments(*command, arguments->run.pipeline);
+    add_job_options(*command, *arguments);
+    const auto own = command->get_options();
+    add_run_options(*command, arguments->run);
+    for (const CLI::Option* option : command->get_options()) {
+        if (std::ranges::find(own, option) == own.end() || option->check_name("--set"))
+            arguments->passed_on.push_back(option);
+    }
+    command->footer(examples({"penstock launch jobs/streaming-demo.json --wait",
+                              "penstock launch p.json -p compute -t 1:00:00 -N 4 --sbatch qos=high",
+                              "penstock launch p.json --dry-run",
+                              "penstock launch second.json -d afterok:$(penstock launch first.json)"}) +
+                    "\n\nPrints the id of the job and nothing else. With --wait the exit codes are those of `penstock "
+                    "run`.");
+    command->final_callback([&program, arguments] {
+        program.action = [&program, arguments] {
+            if (arguments->wait_timeout > 0ms && !arguments->wait)
+                throw Error{Errc::invalid_input, "--wait-timeout is for --wait; add that, or leave it out"};
+            return launch(program, *arguments);
+        };
+    });
+}
+
+}  // namespace penstock::cli

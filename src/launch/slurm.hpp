@@ -1,0 +1,55 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <penstock/error.hpp>
+
+namespace penstock {
+
+/// A job as Slurm knows it.
+struct SlurmJobState {
+    std::string state;   ///< "PENDING", "RUNNING", "COMPLETED", "TIMEOUT", ...
+    std::string reason;  ///< Why it waits, or ended so.
+    int exit_code = 0;   ///< Of its script.
+    int restarts = 0;
+    std::string nodes;
+
+    /// It will not run again.
+    [[nodiscard]] bool is_over() const noexcept;
+    /// It waits for what can never be.
+    [[nodiscard]] bool can_never_start() const noexcept;
+};
+
+[[nodiscard]] bool is_job_id(std::string_view text) noexcept;
+
+/// Whether this machine can submit jobs.
+[[nodiscard]] bool has_slurm();
+
+/// @return the id of the job.
+/// @throws Error with what sbatch says, of the kind that it means.
+[[nodiscard]] std::string submit_job(const std::string& script);
+
+/// When and where the job would start, in Slurm's words. @throws Error as `submit_job`.
+[[nodiscard]] std::string try_job(const std::string& script);
+
+/// Nothing if Slurm does not know the job (any more). @throws Error if Slurm does not answer.
+[[nodiscard]] std::optional<SlurmJobState> look_at_job(const std::string& id);
+
+/// One start of a job.
+struct SlurmAttempt {
+    std::string_view job;
+    std::string_view cluster;
+    int restart = 0;
+};
+/// How it ended, "has ended (TIMEOUT)" or "was requeued"; empty if it goes on, or if this machine cannot tell.
+[[nodiscard]] std::string end_of_job(const SlurmAttempt& attempt) noexcept;
+
+// For the tests:
+/// The error behind a refusal of sbatch.
+[[nodiscard]] Errc errc_of_sbatch(std::string_view message) noexcept;
+/// A line of `squeue`. Nothing if it is none.
+[[nodiscard]] std::optional<SlurmJobState> parse_job_state(std::string_view line);
+
+}  // namespace penstock

@@ -1,0 +1,126 @@
+#include "launch/slurm_script.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <string_view>
+
+#include <penstock/error.hpp>
+#include <penstock/version.hpp>
+
+#include "base/quote.hpp"
+
+namespace penstock {
+namespace {
+
+/// What sbatch reads of a line. It cuts longer ones.
+constexpr std::size_t longest_option = 4000;
+
+[[nodiscard]] bool is_plain(char c) noexcept {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 ||
+           std::string_view{"_-+=./:,@%"}.find(c) != std::string_view::npos;
+}
+
+/// A word as sbatch reads it on a line of options: in double quotes, backslashes before quotes and backslashes.
+[[nodiscard]] std::string directive_word(const std::string& text) {
+    const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
+    if (std::ranges::any_of(text, is_control)) {
+        throw Error{Errc::invalid_input,
+                    in_quotes(text) + " has a control character, which an option of sbatch cannot have; leave it out"};
+    }
+    if (text.size() > longest_option) {
+        throw Error{Errc::invalid_input, in_quotes(text) + " is longer than the " + std::to_string(longest_option) +
+                                             " characters that an option of sbatch may have; shorten it"};
+    }
+    if (std::ranges::all_of(text, is_plain)) return text;
+    std::string word = "\"";
+    for (const char c : text) {
+        if (c == '"' || c == '\\') word += '\\';
+        word += c;
+    }
+    return word + '"';
+}
+
+[[nodiscard]] std::string directive(const std::string& name, const std::string& value) {
+    if (name.size() == 1) return "#SBATCH -" + name + (value.empty() ? "" : " " + directive_word(value)) + "\n";
+    return "#SBATCH " + directive_word("--" + name + (value.empty() ? "" : "=" + value)) + "\n";
+}
+
+[[nodiscard]] std::string shell_word(const std::string& text) {
+    return !text.empty() && std::ranges::all_of(text, is_plain) ? text : shell_quoted(text);
+}
+
+constexpr std::string_view head = R"(
+say() { printf 'penstock launch: %s\n' "$*" >&2; }
+
+if [ "${SLURM_RESTART_COUNT:-0}" -gt 0 ]; then
+    say "restart $SLURM_RESTART_COUNT of job $SLURM_JOB_ID: the pipeline starts from its beginning, in a run directory" \
+        "of its own; what the attempt before has left stays there"
+fi
+)";
+
+// bash runs a trap when the command that it waits for has ended; without one it would end at once, and with it the job.
+constexpr std::string_view trap = R"(
+trap : TERM # srun and its tasks get it too, and drain
+)";
+
+constexpr std::string_view tail = R"(
+code=$?
+
+# srun says 137 for a killed task, and may say 0 after a lost node. What the run has written down decides.
+if own=$("$penstock" status --runs-dir "$runs_dir" --exit-code "$SLURM_JOB_ID" 2>/dev/null) && [ "$own" != "$code" ]; then
+    say "srun ended with $code; by its run directory the run ended with $own"
+    code=$own
+fi
+[ "$code" != 138 ] || say "the time limit was near: the sources were stopped, and what was under way has arrived"
+exit "$code"
+)";
+
+}  // namespace
+
+std::string sbatch_script(const SlurmJob& job) {
+    std::string text = "#!/bin/bash\n";
+    text += directive("job-name", job.name);
+    text += directive("ntasks", std::to_string(job.tasks));
+    if (job.cpus_per_task > 1) text += directive("cpus-per-task", std::to_string(job.cpus_per_task));
+    text += directive("chdir", job.directory);
+    if (job.drain_time.count() > 0) text += directive("signal", "USR1@" + std::to_string(job.drain_time.count()));
+    for (const auto& [name, value] : job.options) text += directive(name, value);
+    text += "# Made by penstock launch " + std::string{version} + ".\n";
+    text += head;
+    text += "\npenstock=" + shell_word(job.program) + "\n";
+    text += "runs_dir=" + shell_word(job.runs_dir) + "\n";
+    text += trap;
+    text += "srun";
+    if (!job.mpi.empty()) text += " --mpi=" + shell_word(job.mpi);
+    text += " --kill-on-bad-exit=0 --ntasks=" + std::to_string(job.tasks);
+    if (job.cpus_per_task > 1) text += " --cpus-per-task=" + std::to_string(job.cpus_per_task);
+    text += " \\\n    \"$penstock\" run --runs-dir \"$runs_dir\"";
+    for (const std::string& word : job.run_words) text += " " + shell_word(word);
+    text += tail;
+    return text;
+}
+
+std::pair<std::string, std::string> sbatch_option(const std::string& text) {
+    constexpr std::array<std::string_view, 8> own{"ntasks", "n", "chdir", "D", "signal", "parsable", "wait", "wrap"};
+    const bool is_short = text.size() >= 2 && text[0] == '-' && text[1] != '-';
+    std::string name = text.starts_with("--") ? text.substr(2) : is_short ? text.substr(1) : text;
+    std::string value;
+    const auto end = is_short ? std::min<std::size_t>(1, name.size()) : std::min(name.find('='), name.size());
+    value = name.substr(end);
+    name.resize(end);
+    if (value.starts_with('=') || value.starts_with(' ')) value.erase(0, 1);
+    const auto is_letter = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-'; };
+    if (name.empty() || name[0] == '-' || !std::ranges::all_of(name, is_letter) || (!is_short && name.size() == 1)) {
+        throw Error{Errc::invalid_input,
+                    in_quotes(text) + " is no option of sbatch; write it as in --sbatch qos=high or --sbatch='-C gpu'"};
+    }
+    if (std::ranges::find(own, name) != own.end()) {
+        throw Error{Errc::invalid_input, "the option " + in_quotes(name) +
+                                             " of sbatch is penstock's own; see `penstock launch --help` for what "
+                                             "can be set"};
+    }
+    return {name, value};
+}
+
+}  // namespace penstock

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace penstock {
+
+/// A run as a job of Slurm: what it asks for and what it starts.
+struct SlurmJob {
+    std::string name;
+    std::uint32_t tasks = 1;
+    std::uint32_t cpus_per_task = 1;
+    std::string directory;  ///< The job starts there.
+    /// Options of sbatch without their dashes, in order: {"partition", "gpu"}, {"exclusive", ""}. After those above, so
+    /// that they win.
+    std::vector<std::pair<std::string, std::string>> options = {};
+    /// How long before the time limit the ranks are told to drain. 0: not at all.
+    std::chrono::seconds drain_time{60};
+    std::string mpi = "pmix";  ///< `srun --mpi`; empty for a run that brings its own processes.
+
+    std::string program;  ///< The path of penstock.
+    std::string runs_dir;
+    std::vector<std::string> run_words;  ///< What stands behind `penstock run`.
+};
+
+/// The script that sbatch gets. Any text in the job is safe but for control characters.
+/// @throws Error{invalid_input} naming the text that a line of sbatch options cannot have.
+[[nodiscard]] std::string sbatch_script(const SlurmJob& job);
+
+/// "constraint=gpu", "--constraint=gpu", "exclusive" or "-C gpu" as an entry of `SlurmJob::options`.
+/// @throws Error{invalid_input} if it has another form, or is an option that the script sets itself.
+[[nodiscard]] std::pair<std::string, std::string> sbatch_option(const std::string& text);
+
+}  // namespace penstock

@@ -1,0 +1,449 @@
+"""Jobs of a real Slurm: a cluster of four nodes on this machine, brought up for these tests."""
+
+import json
+import os
+import pathlib
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+
+from penstock_runs import DEMO, SOURCE, RunFolder, RunTestCase, line_of, program, stage, wait_until
+
+SKIPPED = 77
+CLUSTER = pathlib.Path(__file__).with_name("cluster")
+LONGEST_JOB_S = 90  # slurmctld looks at time limits only twice a minute
+ENDLESS = line_of(stage("producer", "records", batch_size=100, total_batches=0, interval="1ms"),
+                  stage("processor", "scale_records", instances=2), stage("consumer", "csv_sink"))
+SHORT = ["--set", "producer.total_batches=10"]
+TERMINATED = 128 + signal.SIGTERM
+WARNED = 128 + signal.SIGUSR1
+GONE = 6
+HAS_HDF5 = os.environ.get("PENSTOCK_HAS_HDF5") == "1"
+HAS_HDF5_MPI = os.environ.get("PENSTOCK_HAS_HDF5_MPI") == "1"
+
+
+def missing():
+    """Why there can be no cluster here; empty if there can."""
+    if os.geteuid() != 0:
+        return "only root can make the nodes of a Slurm cluster"
+    tools = [name for name in ("slurmctld", "slurmd", "munged", "srun", "ip", "unshare") if not shutil.which(name)]
+    return f"there is no {', '.join(tools)}; install slurm-wlm, munge and iproute2" if tools else ""
+
+
+class Cluster:
+    def __init__(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="penstock-slurm-"))
+        self.folder.chmod(0o755)
+
+    def start(self):
+        said = ""
+        for _ in range(5):  # others on this machine may have theirs
+            port = 17000 + 100 * random.randrange(1, 240)
+            made = subprocess.run([CLUSTER, "start", self.folder, "4", "4", str(port)], stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.PIPE, text=True, timeout=60)
+            if made.returncode == 0:
+                os.environ["SLURM_CONF"] = str(self.folder / "etc" / "slurm.conf")
+                return
+            said = made.stderr
+            if "is taken" not in said:
+                break
+        self.stop()
+        raise AssertionError(f"no cluster: {said}")
+
+    def stop(self):
+        subprocess.run([CLUSTER, "stop", self.folder], timeout=60, check=False)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def setUpModule():
+    cluster = Cluster()
+    unittest.addModuleCleanup(cluster.stop)
+    cluster.start()
+
+
+def slurm(*words):
+    """What a command of Slurm answers."""
+    return subprocess.run(words, check=True, capture_output=True, text=True, timeout=30).stdout.strip()
+
+
+def state_of(job):
+    return slurm("squeue", "-h", "-t", "all", "-j", job, "-o", "%T")
+
+
+class SlurmTestCase(RunTestCase):
+    def setUp(self):
+        super().setUp()
+        self.jobs = []
+
+    def tearDown(self):
+        for job in self.jobs:
+            subprocess.run(["scancel", job], check=False, stderr=subprocess.DEVNULL)
+        for job in self.jobs:
+            wait_until(lambda: state_of(job) not in ("RUNNING", "PENDING", "COMPLETING"), f"job {job} is over")
+        super().tearDown()
+
+    def launch(self, pipeline, *options):
+        """Submits. @return the process of the command."""
+        path = self.write(pipeline) if isinstance(pipeline, dict) else pipeline
+        return self.start_command([program(), "launch", path, "--runs-dir", self.runs_dir, "--no-progress", "-o",
+                                   self.folder / "job-%j.out", *options])
+
+    def submit(self, pipeline, *options):
+        """@return the id of the job."""
+        run = self.launch(pipeline, *options)
+        self.assert_code(run, 0)
+        self.assertRegex(run.out, r"^\d+\n$")
+        self.jobs.append(run.out.strip())
+        return self.jobs[-1]
+
+    def launch_to_end(self, pipeline, *options, code=0):
+        run = self.launch(pipeline, "--wait", *options)
+        run.wait(LONGEST_JOB_S)
+        self.assertRegex(run.out, r"^\d+\n$", run.err)
+        self.jobs.append(run.out.strip())
+        self.assertEqual(run.popen.returncode, code, run.err + self.output_of(self.jobs[-1]))
+        return run
+
+    def script(self, text, *options):
+        """Submits a script of the user's own."""
+        path = self.folder / "job.sh"
+        path.write_text(f"#!/bin/bash\n{text}\n")
+        self.jobs.append(slurm("sbatch", "--parsable", "-o", self.folder / "job-%j.out", *options, path))
+        return self.jobs[-1]
+
+    def wait_for_job(self, job, state):
+        wait_until(lambda: state_of(job) == state, f"job {job} is {state}: {state_of(job)}", LONGEST_JOB_S)
+
+    def output_of(self, job):
+        path = self.folder / f"job-{job}.out"
+        return path.read_text(errors="replace") if path.exists() else f"no {path}"
+
+    def folder_of_job(self, job, restart=None):
+        """The run directory of a job, as soon as there is one."""
+        def find():
+            for path in self.runs_dir.glob("*/run.json"):
+                about = json.loads(path.read_text())
+                if about["slurm_job_id"] == job and restart in (None, about.get("slurm_restart", 0)):
+                    return RunFolder(path.parent)
+            return None
+        try:
+            return wait_until(find, f"there is a run of job {job}", LONGEST_JOB_S)
+        except AssertionError as late:
+            raise AssertionError(f"{late}\n{self.output_of(job)}\n{slurm('scontrol', 'show', 'job', job)}\n"
+                                 f"{slurm('sinfo', '-N', '-l')}") from None
+
+    def wait_for_rows(self, folder):
+        wait_until(lambda: folder.result().exists() and folder.result().stat().st_size > 1000, "there are results")
+
+    def task(self, rank):
+        """The process of a rank, seen from outside of the nodes."""
+        found = [each for run in self.started for each in run.processes()
+                 if each.environment.get("PMIX_RANK") == str(rank) and b"penstock" in each.label.encode()]
+        return found[0]
+
+    def assert_drained(self, folder, number):
+        self.assertEqual((folder.status["state"], folder.status["exit_code"]), ("cancelled", 128 + number))
+        self.assert_demo_rows(folder.result(), range(folder.counter("producer", "records")))
+
+
+class Launched(SlurmTestCase):
+    def test_streams_the_demo_between_nodes_and_prints_only_the_id_of_the_job(self):
+        run = self.launch_to_end(DEMO, "-N", "3")
+        folder = self.folder_of_job(run.out.strip())
+
+        self.assert_demo_rows(folder.result(), range(100_000))
+        peers = folder.json("peers/consumer.0.json")["all_stages"]
+        self.assertEqual({peer["node"] for all_of in peers.values() for peer in all_of}, {"n1", "n2", "n3"})
+        self.assertIn(f"job {run.out.strip()}: the run is completed, exit code 0", run.err)
+
+    def test_finds_its_run_by_the_id_of_the_job(self):
+        job = self.launch_to_end(DEMO, *SHORT).out.strip()
+        status = self.command("status", job, "--runs-dir", self.runs_dir, "--json")
+
+        self.assertEqual(status.popen.returncode, 0, status.err)
+        self.assertEqual(json.loads(status.out)["slurm_job_id"], job)
+        code = self.command("status", job, "--runs-dir", self.runs_dir, "--exit-code")
+        self.assertEqual((code.out, code.popen.returncode), ("0\n", 0))
+
+    def test_has_two_jobs_at_once(self):
+        jobs = [self.submit(DEMO, *SHORT) for _ in range(2)]
+        for job in jobs:
+            self.wait_for_job(job, "COMPLETED")
+        folders = [self.folder_of_job(job) for job in jobs]
+
+        self.assertNotEqual(folders[0].path, folders[1].path)
+        for folder in folders:
+            self.assert_demo_rows(folder.result(), range(10_000))
+
+    def test_takes_names_with_every_character(self):
+        odd = self.folder / "a 'b' \"c\" $(touch x) \\ # %j"
+        odd.mkdir()
+        shutil.copy(DEMO, odd / "the demo.json")
+        run = self.launch_to_end(odd / "the demo.json", *SHORT, "--set", "consumer.output=b 'c' $d.csv", "-J",
+                                 "a \"b\" \\c # d")
+
+        folder = self.folder_of_job(run.out.strip())
+        self.assert_demo_rows(folder.result("b 'c' $d.csv"), range(10_000))
+        self.assertEqual(slurm("squeue", "-h", "-t", "all", "-j", run.out.strip(), "-o", "%j"), "a \"b\" \\c # d")
+
+    def test_runs_with_processes_of_its_own_in_one_task(self):
+        run = self.launch_to_end(DEMO, *SHORT, "--launch", "local", "--set", "processor.instances=1")
+        folder = self.folder_of_job(run.out.strip())
+        self.assert_demo_rows(folder.result(), range(10_000))
+        self.assertIn("Launched by: local processes", folder.messages("coordinator"))
+
+    def test_after_another_job_that_succeeds_or_never(self):
+        failing = line_of(stage("in", "file_source", input="no-such-file"), stage("out", "null"))
+        first = self.submit(failing)
+        after = self.launch(DEMO, "--wait", *SHORT, "-d", f"afterok:{first}")
+        self.assert_code(after, TERMINATED)
+        self.jobs.append(after.out.strip())
+        self.assertEqual(state_of(after.out.strip()), "CANCELLED")
+        self.assertEqual(state_of(first), "FAILED")
+
+        second = self.submit(DEMO, *SHORT)
+        self.launch_to_end(DEMO, *SHORT, "-d", f"afterok:{second}")
+        self.assertEqual(state_of(second), "COMPLETED")
+
+    def test_says_with_the_words_of_slurm_why_it_does_not_start(self):
+        run = self.launch(DEMO, "-p", "nowhere")
+        self.assert_code(run, 2)
+        self.assertIn("sbatch refuses the job: invalid partition specified: nowhere", run.err)
+        self.assertEqual(run.out, "")
+
+    def test_explains_itself_without_a_job(self):
+        run = self.launch(DEMO, "-N", "2", "--ntasks-per-node", "3", "--dry-run")
+        self.assert_code(run, 0)
+        self.assertRegex(run.out, r"4 +consumer\.0 +csv_sink +2\n")
+        self.assertRegex(run.out, r"\nSlurm: Job \d+ to start at \S+ using \d+ processors on nodes n\[1-2\]")
+        self.assertEqual(slurm("squeue", "-h", "-n", "streaming-demo"), "")
+
+    @unittest.skipUnless(HAS_HDF5_MPI, "penstock has no parallel HDF5 here")
+    def test_writes_one_file_from_two_nodes(self):
+        import h5py
+        spec = line_of(stage("source", "vector", count=40, elements=512), stage("writer", "hdf5_sink", 2, shared=True))
+        run = self.launch_to_end(spec, "-N", "3", "--ntasks-per-node", "2", "--set", "source.instances=2")
+        folder = self.folder_of_job(run.out.strip())
+        self.assertEqual([path.name for path in folder.result("").iterdir()], ["results.h5"])
+        nodes = {peer["node"] for peer in folder.json("peers/source.0.json")["all_stages"]["writer"]}
+        with h5py.File(folder.result("results.h5"), "r") as file:
+            self.assertEqual(len(file["data_payloads"]), 80)
+            self.assertEqual(file.attrs["complete"], 1)
+        self.assertEqual(folder.counter("writer", "payloads"), 80)
+        self.assertEqual(nodes, {"n2", "n3"})
+
+    def test_passes_the_exit_code_of_the_run_on(self):
+        failing = line_of(stage("in", "file_source", input="no-such-file"), stage("out", "null"))
+        run = self.launch_to_end(failing, code=2)
+        self.assertIn("no-such-file", run.err)
+
+    def test_waits_no_longer_than_it_is_told_and_leaves_the_job(self):
+        run = self.launch(ENDLESS, "--wait", "--wait-timeout", "1s")
+        self.assert_code(run, 5)
+        job = run.out.strip()
+        self.jobs.append(job)
+        self.assertRegex(run.err, f"timed out: job {job} is (RUNNING|PENDING).* after 1 s; it goes on")
+        self.assertIn(state_of(job), ("PENDING", "RUNNING"))
+
+
+class Stopped(SlurmTestCase):
+    def test_by_penstock_cancel_drains(self):
+        job = self.submit(ENDLESS, "-N", "2")
+        folder = self.folder_of_job(job)
+        self.wait_for_rows(folder)
+        stop = self.command("cancel", job, "--runs-dir", self.runs_dir)
+
+        self.assertEqual(stop.popen.returncode, 0, stop.err)
+        self.assert_drained(folder, signal.SIGTERM)
+        self.wait_for_job(job, "FAILED")
+
+    def test_by_scancel_drains(self):
+        job = self.submit(ENDLESS, "-N", "2")
+        folder = self.folder_of_job(job)
+        self.wait_for_rows(folder)
+        slurm("scancel", job)
+
+        self.wait_for_job(job, "CANCELLED")
+        self.assert_drained(folder, signal.SIGTERM)
+
+    def test_before_its_time_limit_drains(self):
+        # A minute is the shortest limit there is, and all of it is asked for.
+        run = self.launch_to_end(ENDLESS, "-t", "1", "--drain-time", "60s", code=WARNED)
+        job = run.out.strip()
+        self.assert_drained(self.folder_of_job(job), signal.SIGUSR1)
+        self.assertIn("penstock launch: the time limit was near", self.output_of(job))
+
+    def kill_rank(self, rank, *options):
+        """@return the job, and the run as it is listed."""
+        waiting = self.launch(ENDLESS, "--wait", *options)
+        wait_until(lambda: waiting.out.endswith("\n"), "the id of the job")
+        self.jobs.append(waiting.out.strip())
+        job = self.jobs[-1]
+        self.wait_for_rows(self.folder_of_job(job))
+        self.task(rank).kill()
+        self.assert_code(waiting, GONE, LONGEST_JOB_S)
+        self.wait_for_job(job, "FAILED")
+        listed = json.loads(self.command("list", "--json", "--runs-dir", self.runs_dir).out)
+        return job, next(each for each in listed if each["slurm_job_id"] == job)
+
+    ALONE = ["--set", "processor.instances=1", "-N", "4", "--ntasks-per-node", "1"]
+
+    def test_by_the_death_of_a_rank_of_another_node_fails(self):
+        job, run = self.kill_rank(3, *self.ALONE)
+        self.assertEqual(run["state"], "failed")
+        self.assertIn("disconnected: stage 'consumer' instance 0 (rank 3) is gone: its process ended without a word",
+                      self.folder_of_job(job).status["error"])
+
+    def test_by_the_death_of_a_rank_beside_another_ends_by_slurm_if_not_by_itself(self):
+        job, run = self.kill_rank(3, "-N", "3", "--ntasks-per-node", "2")
+        if run["state"] != "failed":
+            self.assertEqual(run["state"], "lost")
+            self.assertIn(f"its Slurm job {job} has ended (FAILED)", run["note"])
+
+    def test_by_the_death_of_the_coordinator_is_lost(self):
+        for options in (["-N", "2"], self.ALONE):
+            job, run = self.kill_rank(0, *options)
+            self.assertEqual(run["state"], "lost")
+            self.assertIn("by its run directory the run ended with 6", self.output_of(job))
+
+    def test_by_a_requeue_starts_again_beside_what_it_left(self):
+        job = self.submit(ENDLESS, "-N", "2")
+        first = self.folder_of_job(job, restart=0)
+        self.wait_for_rows(first)
+        slurm("scontrol", "requeue", job)
+        again = self.folder_of_job(job, restart=1)
+        self.wait_for_rows(again)
+
+        self.assertNotEqual(first.path, again.path)
+        self.assertIn(f"restart 1 of job {job}: the pipeline starts from its beginning", self.output_of(job))
+        old = json.loads(self.command("status", first.path, "--json").out)
+        self.assertIn(old["state"], ("cancelled", "lost"))
+        now = json.loads(self.command("status", job, "--runs-dir", self.runs_dir, "--json").out)
+        self.assertEqual((now["path"], now["state"]), (str(again.path), "running"))
+
+
+class OwnScripts(SlurmTestCase):
+    def run_words(self, pipeline, *options):
+        path = self.write(pipeline) if isinstance(pipeline, dict) else pipeline
+        return subprocess.list2cmdline([program(), "run", str(path), "--runs-dir", str(self.runs_dir), *options])
+
+    def test_by_srun_of_the_wrong_size_say_what_is_needed(self):
+        job = self.script(f"srun --mpi=pmix {self.run_words(DEMO)}", "-n", "3")
+        self.wait_for_job(job, "FAILED")
+        said = self.output_of(job)
+        self.assertIn("needs 5 ranks (1 coordinator + 1 producer + 2 processor + 1 consumer), but this MPI job has 3", said)
+        self.assertIn("start it with 'srun --mpi=pmix -n 5' in a job of as many tasks, or with `penstock launch`", said)
+        self.assertEqual(list(self.runs_dir.glob("*")), [])
+
+    def test_by_mpirun_in_a_job(self):
+        job = self.script(f"mpirun {self.run_words(DEMO, *SHORT)}", "-n", "5", "-N", "2")
+        wait_until(lambda: state_of(job) in ("COMPLETED", "FAILED"), "the end of the job")
+        self.assertEqual(state_of(job), "COMPLETED", self.output_of(job))
+        self.assert_demo_rows(self.folder_of_job(job).result(), range(10_000))
+
+    def test_beside_the_run_directory_of_one_that_was_killed(self):
+        stale = self.runs_dir / "streaming-demo-20200101-000000-0000"
+        stale.mkdir(parents=True)
+        about = {"pipeline": "streaming-demo", "started_at": "2020-01-01T00:00:00Z", "host": "n1", "world": "elsewhere",
+                 "pid": 1, "process_started": 1, "slurm_job_id": "999999",
+                 "slurm_cluster": re.search("ClusterName *= (.*)", slurm("scontrol", "show", "config"))[1]}
+        (stale / "run.json").write_text(json.dumps(about))
+        (stale / "plan.json").write_text("{}")
+        (stale / "status.json").write_text('{"pipeline": "streaming-demo", "state": "running"}')
+
+        job = self.launch_to_end(DEMO, *SHORT).out.strip()
+        listed = {each["slurm_job_id"]: each for each in
+                  json.loads(self.command("list", "--json", "--runs-dir", self.runs_dir).out)}
+        self.assertEqual(listed[job]["state"], "completed")
+        self.assertEqual(listed["999999"]["state"], "lost")
+        self.assertEqual(listed["999999"]["note"],
+                         "its Slurm job 999999 has ended, and nothing says how the run ended")
+
+
+class Shipped(SlurmTestCase):
+    def run_script(self, name, *options):
+        job = slurm("env", f"PENSTOCK={program()}", "sbatch", "--parsable", "-o", self.folder / "job-%j.out", "-D",
+                    self.folder, *options, SOURCE / "slurm" / name)
+        self.jobs.append(job)
+        wait_until(lambda: state_of(job) in ("COMPLETED", "FAILED"), "the end of the job", LONGEST_JOB_S)
+        self.assertEqual(state_of(job), "COMPLETED", self.output_of(job))
+        return self.folder_of_job(job)
+
+    def setUp(self):
+        super().setUp()
+        (self.folder / "jobs").symlink_to(SOURCE / "jobs")  # the scripts run where the repository lies
+
+    def test_demo(self):
+        self.assert_demo_rows(self.run_script("demo.sbatch").result(), range(100_000))
+
+    @unittest.skipUnless(HAS_HDF5, "penstock has no HDF5 here")
+    def test_telemetry(self):
+        folder = self.run_script("telemetry.sbatch", "-N", "2")
+        self.assertEqual(folder.status["state"], "completed")
+        sent = folder.channel("streamer-collector")
+        self.assertEqual((sent["delivered"], sent["dropped"]), (sent["published"], 0))
+        self.assertGreater(sent["published"], 0)
+
+
+class TwoUsers(SlurmTestCase):
+    NOBODY = "65534"
+
+    def as_nobody(self, *words):
+        run = self.start_command(["setpriv", f"--reuid={self.NOBODY}", f"--regid={self.NOBODY}", "--clear-groups",
+                                  program(), *words], cwd=self.theirs, env={"TMPDIR": str(self.theirs)})
+        run.wait(LONGEST_JOB_S)
+        return run
+
+    def setUp(self):
+        super().setUp()
+        self.folder.chmod(0o711)
+        self.theirs = self.folder / "nobody"
+        self.theirs.mkdir()
+        os.chown(self.theirs, int(self.NOBODY), int(self.NOBODY))
+
+    def test_run_side_by_side_and_see_nothing_of_each_other(self):
+        mine = self.submit(ENDLESS)
+        folder = self.folder_of_job(mine)
+        self.wait_for_rows(folder)
+        shutil.copy(DEMO, self.theirs / "demo.json")
+        run = self.as_nobody("launch", "demo.json", "--wait", "--runs-dir", "runs", *SHORT)
+        self.assertEqual(run.popen.returncode, 0, run.err)
+        self.jobs.append(run.out.strip())
+
+        self.assertEqual(slurm("squeue", "-h", "-t", "all", "-j", run.out.strip(), "-o", "%U"), self.NOBODY)
+        made = next((self.theirs / "runs").iterdir())
+        self.assert_demo_rows(made / "results" / "results.csv", range(10_000))
+        self.assertEqual((made.stat().st_uid, made.stat().st_mode & 0o777), (int(self.NOBODY), 0o700))
+        looked = self.as_nobody("status", str(folder.path))
+        self.assertEqual(looked.popen.returncode, 2)
+        stopped = self.as_nobody("cancel", str(folder.path))
+        self.assertEqual(stopped.popen.returncode, 2)
+        self.assertEqual(folder.status["state"], "running")
+
+
+class Exec(SlurmTestCase):
+    def test_runs_a_command_on_the_node_of_an_instance(self):
+        job = self.submit(ENDLESS, "-N", "3")
+        folder = self.folder_of_job(job)
+        self.wait_for_rows(folder)
+        peer = folder.json("peers/consumer.0.json")["stage_peers"][0]
+        run = self.command("exec", "--runs-dir", self.runs_dir, "--stage", "consumer", job, "--", "sh", "-c",
+                           "echo $(hostname) $PENSTOCK_STAGE.$PENSTOCK_INSTANCE $PENSTOCK_RANK; "
+                           "cat /proc/$PENSTOCK_PID/comm; exit 3")
+
+        self.assertEqual((run.out, run.popen.returncode), (f"{peer['node']} consumer.0 4\npenstock\n", 3), run.err)
+        self.assertNotEqual(peer["node"], "n1")
+
+
+if __name__ == "__main__":
+    reason = missing()
+    if reason:
+        print(f"skipped: {reason}")
+        sys.exit(SKIPPED)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # the cluster is to be stopped all the same
+    unittest.main()

@@ -1,0 +1,243 @@
+#include "launch/slurm.hpp"
+
+#include <cstdlib>
+#include <fstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include "launch/child_command.hpp"
+#include "launch/slurm_script.hpp"
+#include "support/scratch_folder.hpp"
+#include "unit/error_of.hpp"
+
+namespace penstock {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::Pair;
+
+template <class Call>
+[[nodiscard]] std::string refusal_of(Call&& call) {
+    return error_of(std::forward<Call>(call)).what();
+}
+
+[[nodiscard]] SlurmJob demo() {
+    return {.name = "demo",
+            .tasks = 5,
+            .directory = "/home/me",
+            .program = "/opt/penstock/bin/penstock",
+            .runs_dir = "/scratch/runs",
+            .run_words = {"/home/me/demo.json", "--set=producer.total_batches=10"}};
+}
+
+/// Lets programs of this name be found that do what the script says.
+class FakePrograms {
+public:
+    FakePrograms() : old_path_{std::getenv("PATH")} { setenv("PATH", (folder_.path() + ":" + old_path_).c_str(), 1); }
+    ~FakePrograms() { setenv("PATH", old_path_.c_str(), 1); }
+    FakePrograms(const FakePrograms&) = delete;
+    FakePrograms& operator=(const FakePrograms&) = delete;
+
+    [[nodiscard]] std::string path(const std::string& name) const { return folder_.path(name); }
+    void write(const std::string& name, const std::string& text) const { folder_.write(name, text); }
+    void add(const std::string& name, const std::string& script) {
+        const std::string path = folder_.path(name);
+        std::ofstream{path} << "#!/bin/sh\n" << script << '\n';
+        chmod(path.c_str(), 0700);
+    }
+
+private:
+    test::ScratchFolder folder_;
+    std::string old_path_;
+};
+
+/// What bash says of a text that is printed by a script.
+[[nodiscard]] std::string bash(const std::string& script) {
+    return answer_of({"bash", "-c", script}, {}, 10s).out;
+}
+
+TEST(SbatchScript, AsksForATaskForEachRankAndStartsThemAll) {
+    const std::string script = sbatch_script(demo());
+
+    EXPECT_TRUE(script.starts_with("#!/bin/bash\n#SBATCH --job-name=demo\n#SBATCH --ntasks=5\n"));
+    EXPECT_THAT(script, AllOf(HasSubstr("#SBATCH --chdir=/home/me\n"), HasSubstr("#SBATCH --signal=USR1@60\n"),
+                              HasSubstr("srun --mpi=pmix --kill-on-bad-exit=0 --ntasks=5 "),
+                              HasSubstr("\npenstock=/opt/penstock/bin/penstock\nruns_dir=/scratch/runs\n"),
+                              HasSubstr(" run --runs-dir \"$runs_dir\" /home/me/demo.json "
+                                        "--set=producer.total_batches=10\n")));
+    EXPECT_THAT(script, Not(HasSubstr("cpus-per-task")));
+}
+
+TEST(SbatchScript, GivesThreadsTheirCoresInTheJobAndInItsStep) {
+    SlurmJob job = demo();
+    job.cpus_per_task = 4;
+
+    EXPECT_THAT(sbatch_script(job),
+                AllOf(HasSubstr("#SBATCH --cpus-per-task=4\n"), HasSubstr("--ntasks=5 --cpus-per-task=4")));
+}
+
+TEST(SbatchScript, WarnsNobodyWithoutDrainTimeAndNeedsNoMpiForProcessesOfItsOwn) {
+    SlurmJob job = demo();
+    job.drain_time = 0s;
+    job.mpi = "";
+
+    EXPECT_THAT(sbatch_script(job), AllOf(Not(HasSubstr("--signal")), Not(HasSubstr("--mpi"))));
+}
+
+TEST(SbatchScript, HasOptionsAfterItsOwn) {
+    SlurmJob job = demo();
+    job.options = {{"partition", "gpu"}, {"exclusive", ""}, {"C", "a&b"}, {"job-name", "two words"}};
+
+    EXPECT_THAT(sbatch_script(job), HasSubstr("#SBATCH --partition=gpu\n#SBATCH --exclusive\n#SBATCH -C \"a&b\"\n"
+                                              "#SBATCH \"--job-name=two words\"\n"));
+}
+
+TEST(SbatchScript, IsShellWhateverTheTextsAre) {
+    const std::string nasty = "a 'b' \"c\" $(touch x) `y` \\ ; & | * ~ # !";
+    SlurmJob job = demo();
+    job.program = nasty;
+    job.runs_dir = nasty;
+    job.run_words = {nasty, "", "--set=a.b=[1, 2]"};
+    const std::string script = sbatch_script(job);
+
+    EXPECT_EQ(answer_of({"bash", "-n"}, script, 10s).err, "");
+    const std::string shown = "srun() { shift 3; printf '<%s>\\n' \"$@\"; }; say() { :; }; ";
+    const auto from = script.find("\npenstock=");
+    const std::string start = script.substr(from, script.find("code=") - from);
+    EXPECT_EQ(bash(shown + start),
+              "<" + nasty + ">\n<run>\n<--runs-dir>\n<" + nasty + ">\n<" + nasty + ">\n<>\n<--set=a.b=[1, 2]>\n");
+}
+
+TEST(SbatchScript, EscapesWhatStandsOnALineOfOptions) {
+    SlurmJob job = demo();
+    job.name = "a\"b\\c # d";
+
+    EXPECT_THAT(sbatch_script(job), HasSubstr("#SBATCH \"--job-name=a\\\"b\\\\c # d\"\n"));
+}
+
+TEST(SbatchScript, RefusesTextThatWouldLeaveItsLine) {
+    SlurmJob job = demo();
+    job.name = "a\n#SBATCH --exclusive";
+    EXPECT_THAT(refusal_of([&] { static_cast<void>(sbatch_script(job)); }), HasSubstr("has a control character"));
+
+    job.name = std::string(5000, 'x');
+    EXPECT_THAT(refusal_of([&] { static_cast<void>(sbatch_script(job)); }), HasSubstr("is longer than"));
+}
+
+/// What the script ends with when srun and penstock answer like this.
+[[nodiscard]] int end_of_script(const std::string& srun, const std::string& penstock) {
+    FakePrograms programs;
+    programs.add("srun", srun);
+    programs.add("penstock", penstock);
+    SlurmJob job = demo();
+    job.program = "penstock";
+    setenv("SLURM_JOB_ID", "12", 1);
+    programs.write("job.sh", sbatch_script(job));
+    const int code = answer_of({"bash", programs.path("job.sh")}, {}, 20s).exit_code;
+    unsetenv("SLURM_JOB_ID");
+    return code;
+}
+
+TEST(SbatchScript, EndsAsTheRunDoesByItsDirectoryElseAsSrun) {
+    EXPECT_EQ(end_of_script("exit 0", "echo 0"), 0);
+    EXPECT_EQ(end_of_script("exit 0", "echo 6"), 6);
+    EXPECT_EQ(end_of_script("exit 137", "echo 6"), 6);
+    EXPECT_EQ(end_of_script("exit 2", "exit 2"), 2);
+    EXPECT_EQ(end_of_script("exit 127", "exit 2"), 127);
+}
+
+TEST(SbatchScript, OutlivesASignalForAsLongAsTheRunDrains) {
+    EXPECT_EQ(end_of_script("kill -TERM $PPID; exit 7", "exit 2"), 7);
+}
+
+TEST(SbatchOption, TakesTheFormsThatSbatchTakes) {
+    EXPECT_THAT(sbatch_option("qos=high"), Pair("qos", "high"));
+    EXPECT_THAT(sbatch_option("--constraint=a&b=c"), Pair("constraint", "a&b=c"));
+    EXPECT_THAT(sbatch_option("exclusive"), Pair("exclusive", ""));
+    EXPECT_THAT(sbatch_option("-C gpu"), Pair("C", "gpu"));
+    EXPECT_THAT(sbatch_option("-Cgpu"), Pair("C", "gpu"));
+}
+
+TEST(SbatchOption, RefusesWhatIsNoneAndWhatTheScriptNeeds) {
+    for (const char* text : {"", "-", "--", "=x", "a b=c", "x", "--=y", "a\n"})
+        EXPECT_THAT(refusal_of([&] { static_cast<void>(sbatch_option(text)); }), HasSubstr("is no option of sbatch"));
+    for (const char* text : {"ntasks=3", "-n 3", "--signal=USR1", "wrap=ls"})
+        EXPECT_THAT(refusal_of([&] { static_cast<void>(sbatch_option(text)); }), HasSubstr("is penstock's own"));
+}
+
+TEST(Slurm, KnowsWhatARefusalMeans) {
+    EXPECT_EQ(errc_of_sbatch("Batch job submission failed: Invalid partition name specified"), Errc::invalid_input);
+    EXPECT_EQ(errc_of_sbatch("Unable to contact slurm controller (connect failure)"), Errc::disconnected);
+    EXPECT_EQ(errc_of_sbatch("Socket timed out on send/recv operation"), Errc::timed_out);
+    EXPECT_EQ(errc_of_sbatch("Job violates accounting/QOS policy (job submit limit)"), Errc::exhausted);
+}
+
+TEST(Slurm, ReadsAJobAndNothingElse) {
+    const auto job = parse_job_state("TIMEOUT|TimeLimit|3|2|n[1-3]|\n");
+    ASSERT_TRUE(job);
+    EXPECT_EQ(job->state, "TIMEOUT");
+    EXPECT_EQ(job->exit_code, 3);
+    EXPECT_EQ(job->restarts, 2);
+    EXPECT_EQ(job->nodes, "n[1-3]");
+    EXPECT_TRUE(job->is_over());
+    EXPECT_FALSE(parse_job_state("RUNNING|None|0|0|n1|")->is_over());
+    EXPECT_TRUE(parse_job_state("PENDING|DependencyNeverSatisfied|0|0||")->can_never_start());
+    EXPECT_FALSE(parse_job_state("PENDING|"));
+    EXPECT_FALSE(parse_job_state(""));
+}
+
+TEST(Slurm, GivesTheIdOfTheJobAndTheWordsOfSbatch) {
+    FakePrograms programs;
+    programs.add("sbatch", "cat > /dev/null; echo '4711;far'");
+    EXPECT_EQ(submit_job("#!/bin/sh\n"), "4711");
+
+    programs.add("sbatch",
+                 "echo 'sbatch: error: invalid partition specified: x' >&2\necho 'sbatch: error: no' >&2; exit 1");
+    EXPECT_THAT(refusal_of([] { static_cast<void>(submit_job("")); }),
+                HasSubstr("sbatch refuses the job: invalid partition specified: x; no; "));
+
+    programs.add("sbatch", "echo Hello");
+    EXPECT_THAT(refusal_of([] { static_cast<void>(submit_job("")); }), HasSubstr("\"Hello\""));
+}
+
+TEST(Slurm, TellsOfTheEndOfAJobOnlyWhereItBelongs) {
+    FakePrograms programs;
+    programs.add("scontrol", "printf 'Configuration\\nClusterId = 3\\nClusterName             = here\\nX = 1\\n'");
+    programs.add("squeue", "echo 'TIMEOUT|TimeLimit|0|0|n1|'");
+    EXPECT_EQ(end_of_job({"12", "here", 0}), "has ended (TIMEOUT)");
+    EXPECT_EQ(end_of_job({"12", "there", 0}), "");
+    EXPECT_EQ(end_of_job({"", "here", 0}), "");
+
+    programs.add("squeue", "echo 'RUNNING|None|0|1|n1|'");
+    EXPECT_EQ(end_of_job({"12", "here", 0}), "was requeued");
+    EXPECT_EQ(end_of_job({"12", "here", 1}), "");
+
+    programs.add("squeue", "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1");
+    EXPECT_EQ(end_of_job({"12", "here", 0}), "has ended");
+
+    programs.add("squeue", "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1");
+    EXPECT_EQ(end_of_job({"12", "here", 0}), "");
+}
+
+TEST(ChildCommand, HandsOverWhatItReadsAndSays) {
+    const auto answer = answer_of({"sh", "-c", "tr a-z A-Z; echo oh >&2; exit 7"}, std::string(1 << 20, 'a'), 20s);
+
+    EXPECT_EQ(answer.out, std::string(1 << 20, 'A'));
+    EXPECT_EQ(answer.err, "oh\n");
+    EXPECT_EQ(answer.exit_code, 7);
+}
+
+TEST(ChildCommand, IsKilledWhenItTakesTooLongAndSaysWhatIsNotThere) {
+    EXPECT_THAT(refusal_of([] { static_cast<void>(answer_of({"sleep", "60"}, {}, 20ms)); }), HasSubstr("timed out"));
+    EXPECT_THAT(refusal_of([] { static_cast<void>(answer_of({"no-such-program"}, {}, 1s)); }),
+                HasSubstr("no program \"no-such-program\""));
+    EXPECT_EQ(answer_of({"sh", "-c", "kill -9 $$"}, {}, 10s).exit_code, 137);
+}
+
+}  // namespace
+}  // namespace penstock
