@@ -27,7 +27,7 @@ using Json = nlohmann::json;
 
 void sort_unique(std::vector<int>& numbers) {
     std::ranges::sort(numbers);
-    numbers.erase(std::ranges::unique(numbers).begin(), numbers.end());
+    numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());
 }
 
 /// The cores that nobody has been given yet.
