@@ -102,15 +102,10 @@ void Reactor::idle(std::chrono::nanoseconds at_most) {
     empty_polls_ = 1;
     // One transport sleeps for all of them; the others are looked at after a nap.
     Transport* sleeper = nullptr;
-    bool sees_all = true;
     for (Transport* transport : active_) {
-        if (transport->capabilities().can_block) {
-            sleeper = transport;
-        } else {
-            sees_all = active_.size() == 1;
-            if (sleeper == nullptr) sleeper = transport;
-        }
+        if (sleeper == nullptr || transport->capabilities().can_block) sleeper = transport;
     }
+    const bool sees_all = active_.size() == 1;
     if (sleeper == nullptr) return;
     has_slept_ = true;
     const auto asleep_since = SteadyClock::now();
