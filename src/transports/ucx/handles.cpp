@@ -42,6 +42,9 @@ Context make_context(const std::string& devices) {
     check(ucp_config_read(nullptr, nullptr, &read), "ucp_config_read");
     const std::unique_ptr<ucp_config_t, decltype(&ucp_config_release)> config{read, &ucp_config_release};
     set(read, "NET_DEVICES", devices);
+    // Its shared memory notices no dead peer, so no endpoint of ours would use it, and leaves files behind when a
+    // process is killed while it starts.
+    set(read, "TLS", "^sm,self");
 
     ucp_params_t params{};
     params.field_mask = UCP_PARAM_FIELD_FEATURES;
