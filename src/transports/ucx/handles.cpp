@@ -20,11 +20,17 @@ ucs_log_func_rc_t say_on_standard_error(const char*, unsigned, const char*, ucs_
     return UCS_LOG_FUNC_RC_STOP;
 }
 
-/// A setting of ours, unless the user has one.
-void set(ucp_config_t* config, const char* name, const std::string& value) {
-    if (value.empty() || std::getenv(("UCX_" + std::string{name}).c_str()) != nullptr) return;
+/// A setting of ours, unless the user has one in that variable.
+void set(ucp_config_t* config, const char* name, const char* variable, const std::string& value) {
+    if (value.empty() || std::getenv(variable) != nullptr) return;
     // A release without that setting has defaults of its own that are as good.
     static_cast<void>(ucp_config_modify(config, name, value.c_str()));
+}
+
+/// UCX warns of settings for transports that are not used.
+[[nodiscard]] bool uses_tcp() {
+    const char* transports = std::getenv("UCX_TLS");
+    return transports == nullptr || std::string_view{transports}.find("tcp") != std::string_view::npos;
 }
 
 }  // namespace
@@ -41,10 +47,12 @@ Context make_context(const std::string& devices) {
     ucp_config_t* read = nullptr;
     check(ucp_config_read(nullptr, nullptr, &read), "ucp_config_read");
     const std::unique_ptr<ucp_config_t, decltype(&ucp_config_release)> config{read, &ucp_config_release};
-    set(read, "NET_DEVICES", devices);
+    set(read, "NET_DEVICES", "UCX_NET_DEVICES", devices);
     // Its shared memory notices no dead peer, so no endpoint of ours would use it, and leaves files behind when a
     // process is killed while it starts.
-    set(read, "TLS", "^sm,self");
+    set(read, "TLS", "UCX_TLS", "^sm,self");
+    // A message of the usual length in one piece: several cost more, and UCX takes memory to put them together.
+    if (uses_tcp()) set(read, "TX_SEG_SIZE", "UCX_TCP_TX_SEG_SIZE", "64k");
 
     ucp_params_t params{};
     params.field_mask = UCP_PARAM_FIELD_FEATURES;

@@ -50,8 +50,8 @@ Peer::Lane* Peer::spare_lane() noexcept {
     if (sent_ - acknowledged_ >= window) return nullptr;
     for (std::size_t i = 0; i < lanes; ++i) {
         Lane& lane = lanes_[i];
-        const bool was_read = static_cast<std::int32_t>(acknowledged_ - lane.head.sequence) > 0;
-        if (lane.busy && lane.is_sent && was_read) {
+        // What was read was sent, whether UCX has said so or not.
+        if (lane.busy && static_cast<std::int32_t>(acknowledged_ - lane.head.sequence) > 0) {
             lane.buffer.clear();
             lane.busy = false;
         }
@@ -76,7 +76,6 @@ std::span<std::byte> Peer::reserve(std::size_t bytes) {
         return lanes_[open_].buffer.reserve(bytes);
     }
     flush_wanted_ = true;
-    refused_ = true;
     return {};
 }
 
@@ -106,34 +105,21 @@ void Peer::send() {
     Lane& lane = lanes_[open_];
     open_ = static_cast<std::size_t>(spare_lane() - lanes_.data());
     lane.busy = true;
-    lane.is_sent = false;
     lane.head = next_head();
     ++sent_;
     flush_wanted_ = false;
     ucp_request_param_t param{};
-    param.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA | UCP_OP_ATTR_FIELD_FLAGS;
+    param.op_attr_mask = UCP_OP_ATTR_FIELD_FLAGS;
     // No rendezvous: the window bounds what is under way, and a message needs no more than one way.
     param.flags = UCP_AM_SEND_FLAG_EAGER;
-    param.cb.send = &Peer::on_sent;
-    param.user_data = &lane;
     const auto message = lane.buffer.bytes();
     const ucs_status_ptr_t request = ucp_am_send_nbx(to, static_cast<unsigned>(Kind::frames), &lane.head,
                                                      sizeof lane.head, message.data(), message.size(), &param);
-    if (UCS_PTR_IS_PTR(request)) return;
-    lane.is_sent = true;
-    if (UCS_PTR_IS_ERR(request)) {
+    if (UCS_PTR_IS_PTR(request)) {
+        ucp_request_free(request);  // once it is complete; a failure is one of the connection, which says so
+    } else if (UCS_PTR_IS_ERR(request)) {
         wire_.add({.kind = Kind::broken, .head = {.from = rank}, .status = UCS_PTR_STATUS(request)});
     }
-}
-
-void Peer::on_sent(void* request, ucs_status_t, void* lane) noexcept {
-    // A failure is one of the connection, which says so.
-    static_cast<Lane*>(lane)->is_sent = true;
-    ucp_request_free(request);
-}
-
-bool Peer::made_room() noexcept {
-    return refused_ && (gone() || spare_lane() != nullptr) && std::exchange(refused_, false);
 }
 
 void Peer::demand(std::uint64_t tag, std::uint64_t offset, std::uint64_t bytes) {

@@ -80,15 +80,9 @@ public:
     /// Tells the peer how far we have read, if it was not told.
     /// @param frames_may_follow  Not if frames wait to be flushed, which tell it as well.
     void acknowledge(bool frames_may_follow);
-    /// Sends what waits for room on the way, after something has left.
-    void go_on() {
-        if (flush_wanted_) flush();
-    }
     /// What was under way is given up.
     void leave(State how) noexcept;
 
-    /// Somebody was refused room, and there is room again. Said once.
-    [[nodiscard]] bool made_room() noexcept;
     /// Asks the owner of a blob for it.
     void demand(std::uint64_t tag, std::uint64_t offset, std::uint64_t bytes);
     void say_goodbye();
@@ -108,8 +102,7 @@ private:
     struct Lane {
         FrameBuffer buffer;
         Head head;
-        bool busy = false;     ///< On its way, or not read yet.
-        bool is_sent = false;  ///< UCX needs the buffer no longer.
+        bool busy = false;  ///< On its way, or not read yet.
     };
     struct Arrived {
         void* data = nullptr;
@@ -121,7 +114,6 @@ private:
     void send();
     /// Says how far we have read, too.
     [[nodiscard]] Head next_head() noexcept;
-    static void on_sent(void* request, ucs_status_t status, void* lane) noexcept;
 
     Wire& wire_;
     std::array<Lane, lanes> lanes_;
@@ -129,7 +121,6 @@ private:
     std::uint32_t sent_ = 0;
     std::uint32_t acknowledged_ = 0;
     bool flush_wanted_ = false;
-    bool refused_ = false;
     std::array<Arrived, window> arrived_;  // by sequence
     std::uint32_t read_ = 0;
     std::uint32_t noted_ = 0;  // of `read_`: what the peer was told last

@@ -118,6 +118,7 @@ private:
     std::vector<ucx::Peer*> connected_;
     std::vector<ucx::Peer*> newly_connected_;
     std::vector<ucx::Peer*> suspects_;
+    bool heard_ = false;  // from a peer, since the last wait: there may be room now, or nothing left to be read
     std::atomic<bool> woken_{false};
 };
 
@@ -218,7 +219,6 @@ std::size_t UcxWorker::poll(TransportEvents& events) {
         count += deliver(peer, events);
     }
     count += blobs_->deliver(events);
-    for (ucx::Peer* peer : connected_) peer->go_on();
     if (!suspects_.empty()) count += report_suspects(events);
     for (ucx::Peer* peer : connected_) peer->acknowledge(true);
     return count;
@@ -234,6 +234,7 @@ std::size_t UcxWorker::dispatch(const ucx::Event& event, TransportEvents& events
         if (event.data != nullptr) wire_->release(event.data);
         return 0;
     }
+    heard_ = true;
     if (!peer.on_acknowledged(event.head.acknowledged)) {
         if (event.data != nullptr) wire_->release(event.data);
         return lose(peer, "it says that it has read what was not sent", events);
@@ -296,9 +297,7 @@ std::size_t UcxWorker::lose(ucx::Peer& peer, const std::string& reason, Transpor
 
 bool UcxWorker::something_waits() {
     if (wire_->has_events() || blobs_->has_news() || !newly_connected_.empty()) return true;
-    bool made_room = false;
-    for (ucx::Peer* peer : connected_) made_room = peer->made_room() || made_room;
-    return made_room;
+    return std::exchange(heard_, false);
 }
 
 void UcxWorker::wait(std::chrono::nanoseconds timeout) {
