@@ -105,7 +105,6 @@ private:
     Capabilities capabilities_;
     std::string description_;
     Arena& arena_;
-    Rank self_;
     ucx::Context context_;
     ucx::RegisteredMemory memory_;
     File wake_;
@@ -125,7 +124,6 @@ private:
 UcxWorker::UcxWorker(Open open, Arena& arena, Rank self, std::uint64_t run, const std::vector<std::string>& addresses)
     : description_{version_text() + ", " + open.devices},
       arena_{arena},
-      self_{self},
       context_{std::move(open.context)},
       memory_{std::move(open.memory)},
       wake_{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)},
