@@ -34,14 +34,14 @@ constexpr std::string_view ucx_remedy = "install UCX (Debian: libucx-dev) and co
     return maps(one, other) && maps(other, one);
 }
 
-/// The next rank without shared memory; if all have it, the next rank. The rank itself if it is alone.
+/// The next rank without shared memory; if all have it, the rank itself.
 [[nodiscard, maybe_unused]] Rank far_rank(const std::vector<std::string>& reaches, Rank from) {
     const auto ranks = static_cast<Rank>(reaches.size());
     for (Rank step = 1; step < ranks; ++step) {
         const Rank other = (from + step) % ranks;
         if (!share_memory(reaches, from, other)) return other;
     }
-    return (from + 1) % ranks;
+    return from;
 }
 
 }  // namespace
@@ -89,7 +89,8 @@ void TransportSet::add_ucx(Bootstrap& bootstrap, Arena& arena, const std::vector
     auto made = make_ucx_transport(bootstrap, arena);
     no_ucx_ = std::move(made.why_not);
     if (!made.transport) return;
-    // UCX takes every device for a way to everybody. Whether it is, a transfer to another node shows.
+    // UCX takes every device for a way to everybody. Whether it is, a transfer to another node shows. On one node a
+    // transfer to oneself shows that it works at all.
     std::uint64_t others = 0;
     for (Rank rank = 0; rank < ranks; ++rank) others += far_rank(reaches, rank) == bootstrap.rank() ? 1 : 0;
     const Rank far = far_rank(reaches, bootstrap.rank());
