@@ -124,7 +124,7 @@ protected:
         their_wire = std::make_unique<Wire>(theirs.get(), run, 1, 2);
         to_us = std::make_unique<Endpoint>(*their_wire, 0, address_of(ours));
         us = std::make_unique<Peer>(*wire, 1, address_of(theirs));
-        us->connected = true;
+        us->connect();
     }
     ~Hostile() override {
         to_us.reset();

@@ -46,10 +46,14 @@ void Endpoint::abandon() noexcept {
     if (UCS_PTR_IS_PTR(request)) ucp_request_free(request);  // goes on by itself
 }
 
+void Peer::connect() {
+    if (!lanes_) lanes_ = std::make_unique<Lanes>();
+}
+
 Peer::Lane* Peer::spare_lane() noexcept {
     if (sent_ - acknowledged_ >= window) return nullptr;
     for (std::size_t i = 0; i < lanes; ++i) {
-        Lane& lane = lanes_[i];
+        Lane& lane = (*lanes_)[i];
         // What was read was sent, whether UCX has said so or not.
         if (lane.busy && static_cast<std::int32_t>(acknowledged_ - lane.head.sequence) > 0) {
             lane.buffer.clear();
@@ -61,34 +65,34 @@ Peer::Lane* Peer::spare_lane() noexcept {
 }
 
 bool Peer::may_send() noexcept {
-    return state == State::here && !lanes_[open_].buffer.empty() && spare_lane() != nullptr;
+    return state == State::here && !open_buffer().empty() && spare_lane() != nullptr;
 }
 
 std::span<std::byte> Peer::reserve(std::size_t bytes) {
-    auto room = lanes_[open_].buffer.reserve(bytes);
+    auto room = open_buffer().reserve(bytes);
     if (!room.empty()) return room;
     if (gone()) {
-        lanes_[open_].buffer.clear();
-        return lanes_[open_].buffer.reserve(bytes);
+        open_buffer().clear();
+        return open_buffer().reserve(bytes);
     }
     if (may_send()) {
         send();
-        return lanes_[open_].buffer.reserve(bytes);
+        return open_buffer().reserve(bytes);
     }
     flush_wanted_ = true;
     return {};
 }
 
 void Peer::commit() {
-    lanes_[open_].buffer.commit();
-    if (lanes_[open_].buffer.bytes().size() >= full_enough && may_send()) send();
+    open_buffer().commit();
+    if (open_buffer().bytes().size() >= full_enough && may_send()) send();
 }
 
 void Peer::flush() {
     if (may_send()) {
         send();
     } else {
-        flush_wanted_ = !lanes_[open_].buffer.empty();
+        flush_wanted_ = !open_buffer().empty();
     }
 }
 
@@ -102,8 +106,8 @@ Head Peer::next_head() noexcept {
 void Peer::send() {
     const ucp_ep_h to = endpoint.get();
     if (to == nullptr) return;
-    Lane& lane = lanes_[open_];
-    open_ = static_cast<std::size_t>(spare_lane() - lanes_.data());
+    Lane& lane = (*lanes_)[open_];
+    open_ = static_cast<std::size_t>(spare_lane() - lanes_->data());
     lane.busy = true;
     lane.head = next_head();
     ++sent_;
@@ -163,7 +167,7 @@ bool Peer::on_message(const Event& event) {
 }
 
 bool Peer::deliver(TransportEvents& events, std::size_t& count) {
-    while (connected && !gone()) {
+    while (connected() && !gone()) {
         Arrived& slot = arrived_[read_ % window];
         if (slot.data == nullptr) return true;
         ++read_;
@@ -182,7 +186,7 @@ bool Peer::deliver(TransportEvents& events, std::size_t& count) {
 void Peer::leave(State how) noexcept {
     state = how;
     flush_wanted_ = false;
-    lanes_[open_].buffer.clear();
+    if (lanes_) open_buffer().clear();
     for (Arrived& slot : arrived_) {
         if (slot.data != nullptr) wire_.release(std::exchange(slot.data, nullptr));
     }

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 
@@ -63,12 +64,15 @@ public:
     Peer(const Peer&) = delete;
     Peer& operator=(const Peer&) = delete;
 
+    /// Frames may come and go from now on.
+    void connect();
+    [[nodiscard]] bool connected() const noexcept { return lanes_ != nullptr; }
+
+    // REQUIRES: connected.
     [[nodiscard]] std::span<std::byte> reserve(std::size_t bytes);
     void commit();
     void flush();
-    [[nodiscard]] bool drained() const noexcept {
-        return gone() || (sent_ == acknowledged_ && lanes_[open_].buffer.empty());
-    }
+    [[nodiscard]] bool drained() const noexcept { return gone() || (sent_ == acknowledged_ && open_buffer().empty()); }
     [[nodiscard]] bool gone() const noexcept { return state == State::left || state == State::lost; }
 
     /// The peer has read that many messages. @return false if it cannot have.
@@ -90,7 +94,6 @@ public:
     Endpoint endpoint;
     Rank rank;
     State state = State::here;
-    bool connected = false;
     ucs_status_t broken = UCS_OK;  ///< What its connection ended with.
     SteadyClock::time_point suspected_until{};
 
@@ -104,11 +107,13 @@ private:
         Head head;
         bool busy = false;  ///< On its way, or not read yet.
     };
+    using Lanes = std::array<Lane, lanes>;
     struct Arrived {
         void* data = nullptr;
         std::size_t bytes = 0;
     };
 
+    [[nodiscard]] FrameBuffer& open_buffer() const noexcept { return (*lanes_)[open_].buffer; }
     [[nodiscard]] Lane* spare_lane() noexcept;
     [[nodiscard]] bool may_send() noexcept;
     void send();
@@ -116,7 +121,7 @@ private:
     [[nodiscard]] Head next_head() noexcept;
 
     Wire& wire_;
-    std::array<Lane, lanes> lanes_;
+    std::unique_ptr<Lanes> lanes_;  // null until frames may be sent: most peers only fetch, or are never met
     std::size_t open_ = 0;
     std::uint32_t sent_ = 0;
     std::uint32_t acknowledged_ = 0;

@@ -184,8 +184,8 @@ void UcxWorker::part() noexcept {
 
 void UcxWorker::connect(Rank rank) {
     ucx::Peer& peer = *peers_.at(rank);
-    if (peer.connected) return;
-    peer.connected = true;
+    if (peer.connected()) return;
+    peer.connect();
     connected_.push_back(&peer);
     newly_connected_.push_back(&peer);  // something may have come before
 }
@@ -288,7 +288,7 @@ std::size_t UcxWorker::lose(ucx::Peer& peer, const std::string& reason, Transpor
     peer.leave(State::lost);
     peer.endpoint.abandon();
     blobs_->give_up(peer.rank, reason);
-    if (!peer.connected) return 0;
+    if (!peer.connected()) return 0;
     events.on_lost(peer.rank, reason);
     return 1;
 }
