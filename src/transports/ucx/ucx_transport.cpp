@@ -28,8 +28,9 @@ using ucx::Kind;
 using State = ucx::Peer::State;
 
 constexpr std::chrono::milliseconds parting_timeout = 500ms;
-/// A goodbye may come over another connection than the one that ends.
-constexpr std::chrono::milliseconds goodbye_timeout = 100ms;
+/// A goodbye may come over another connection than the one that ends; and where the coordinator sees the processes, it
+/// is to say how this one ended before its peers say that they miss it.
+constexpr std::chrono::milliseconds goodbye_timeout = 500ms;
 constexpr std::size_t probe_bytes = 64U << 10U;  // more than fits into one message
 
 /// What a process must have before it can say how it is reached.
