@@ -4,6 +4,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <map>
+#include <thread>
 #include <utility>
 
 #include <unistd.h>
@@ -290,7 +291,14 @@ RunSnapshot run_coordinator(const RunContext& run, Bootstrap& bootstrap, Supervi
         last.state = RunState::failed;
         last.exit_code = exit_code(error.code());
         last.error = error.what();
-        for (const Supervisor::Lost& lost : supervisor.lost()) {
+        auto gone = supervisor.lost();
+        // The kernel closes what a process had open before it says how the process ended.
+        const auto deadline = SteadyClock::now() + std::chrono::milliseconds{200};
+        while (!has_started && error.code() == Errc::disconnected && gone.empty() && SteadyClock::now() < deadline) {
+            std::this_thread::sleep_for(std::chrono::milliseconds{1});
+            gone = supervisor.lost();
+        }
+        for (const Supervisor::Lost& lost : gone) {
             last.error += "\n  " + run.plan.label(lost.rank) + " (rank " + std::to_string(lost.rank) + ") " + lost.how;
         }
         log->error(last.error);
