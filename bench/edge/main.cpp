@@ -8,7 +8,7 @@
 
 /// One channel between two processes, next to what the machine can do.
 ///
-///   bench_edge [--seconds S] [--pin] [--transport auto|shm|mpi] [--json FILE]     every case, with limits
+///   bench_edge [--seconds S] [--pin] [--transport auto|shm|ucx|mpi] [--json FILE]     every case, with limits
 ///   bench_edge --workload W1a|W1b|W2 --size BYTES [--seconds S] [--pin] [--idle spin|adaptive|block] [--window N]
 ///                                                                                 one row, for compare-peers
 namespace penstock::bench {

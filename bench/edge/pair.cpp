@@ -21,7 +21,7 @@ ChannelShape Party::shape(std::uint16_t number, Rank from, Rank to, const Option
 
 Party::Party(Bootstrap& bootstrap, const Options& options)
     : arena_{options.arena_bytes},
-      transports_{bootstrap, arena_},
+      transports_{bootstrap, arena_, {options.transport}},
       reactor_{transports_, {.idle = options.idle, .cores_to_spare = true}},
       drafts_{bootstrap.rank(), arena_, bodies_, reactor_},
       out_{bootstrap.rank() == 0 ? shape(0, 0, 1, options) : shape(1, 1, 0, options), reactor_, out_status_},

@@ -4,6 +4,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <map>
+#include <thread>
 #include <utility>
 
 #include <unistd.h>
@@ -123,9 +124,16 @@ struct Process {
         : placement{place_and_bind(run, bootstrap, threads, log)},
           hosts{all_hosts(bootstrap, placement.binding)},
           arena{arena_size(run)},
-          transports{bootstrap, arena},
+          transports{bootstrap, arena, wanted_by(run)},
           reactor{transports, {.idle = run.options.idle, .cores_to_spare = !placement.is_crowded}} {
         reactor.set_labels([&run](Rank rank) { return run.plan.label(rank); });
+    }
+
+    /// The transports that channels ask for.
+    [[nodiscard]] static std::vector<std::string_view> wanted_by(const RunContext& run) {
+        std::vector<std::string_view> names;
+        for (const PlannedChannel& channel : run.plan.channels) names.push_back(name_of(channel.transport));
+        return names;
     }
 
     [[nodiscard]] static std::vector<HostInfo> all_hosts(Bootstrap& bootstrap, const Binding& binding) {
@@ -192,6 +200,7 @@ private:
 };
 
 [[nodiscard]] std::vector<std::string> transport_names(const RunContext& run, const Process& process, Logger& log) {
+    for (const std::string& note : process.transports.notes()) log.info(note);
     std::vector<std::string> names{"none"};
     std::map<std::string, int> counts;
     for (Rank rank = 1; rank < run.plan.ranks(); ++rank) {
@@ -282,7 +291,14 @@ RunSnapshot run_coordinator(const RunContext& run, Bootstrap& bootstrap, Supervi
         last.state = RunState::failed;
         last.exit_code = exit_code(error.code());
         last.error = error.what();
-        for (const Supervisor::Lost& lost : supervisor.lost()) {
+        auto gone = supervisor.lost();
+        // The kernel closes what a process had open before it says how the process ended.
+        const auto deadline = SteadyClock::now() + std::chrono::milliseconds{200};
+        while (!has_started && error.code() == Errc::disconnected && gone.empty() && SteadyClock::now() < deadline) {
+            std::this_thread::sleep_for(std::chrono::milliseconds{1});
+            gone = supervisor.lost();
+        }
+        for (const Supervisor::Lost& lost : gone) {
             last.error += "\n  " + run.plan.label(lost.rank) + " (rank " + std::to_string(lost.rank) + ") " + lost.how;
         }
         log->error(last.error);

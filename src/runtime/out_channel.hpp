@@ -45,7 +45,9 @@ struct ChannelShape {
     /// Payloads that may be on their way to one receiver, from all senders.
     [[nodiscard]] std::uint64_t most_under_way() const noexcept;
     /// Leads to the owner of a blob that its sender only hands on.
-    [[nodiscard]] std::string_view transport_to_owners() const noexcept { return transport == "mpi" ? "mpi" : "auto"; }
+    [[nodiscard]] std::string_view transport_to_owners() const noexcept {
+        return transport == "shm" ? std::string_view{"auto"} : std::string_view{transport};
+    }
     /// Several producers compete, or some consumers are left out, so that the coordinator hands out what the consumers
     /// grant. Else they grant it to their only producer.
     [[nodiscard]] bool asks_coordinator() const noexcept {

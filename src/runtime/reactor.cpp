@@ -51,6 +51,7 @@ bool Reactor::poll() {
     for (Transport* transport : active_) count += transport->poll(*this);
     if (count == 0) return false;
     empty_polls_ = 0;
+    nap_ = shortest_nap;
     keep_house();
     flush();
     return true;
@@ -102,19 +103,15 @@ void Reactor::idle(std::chrono::nanoseconds at_most) {
     empty_polls_ = 1;
     // One transport sleeps for all of them; the others are looked at after a nap.
     Transport* sleeper = nullptr;
-    bool sees_all = true;
     for (Transport* transport : active_) {
-        if (transport->capabilities().can_block) {
-            sleeper = transport;
-        } else {
-            sees_all = active_.size() == 1;
-            if (sleeper == nullptr) sleeper = transport;
-        }
+        if (sleeper == nullptr || transport->capabilities().can_block) sleeper = transport;
     }
+    const bool sees_all = active_.size() == 1;
     if (sleeper == nullptr) return;
     has_slept_ = true;
     const auto asleep_since = SteadyClock::now();
-    sleeper->wait(sees_all ? at_most : std::min<std::chrono::nanoseconds>(at_most, std::chrono::microseconds{200}));
+    sleeper->wait(sees_all ? at_most : std::min<std::chrono::nanoseconds>(at_most, nap_));
+    nap_ = std::min(nap_ * 5 / 4, longest_nap);
     if (status_ == nullptr) return;
     status_->add_idle(static_cast<std::uint64_t>((SteadyClock::now() - asleep_since).count()));
     status_->bring_up_to_date();

@@ -60,6 +60,7 @@ inline constexpr std::array overflow_words{
     Word<Overflow>{"error", Overflow::error}};
 inline constexpr std::array transport_words{Word<TransportKind>{"auto", TransportKind::automatic},
                                             Word<TransportKind>{"shm", TransportKind::shm},
+                                            Word<TransportKind>{"ucx", TransportKind::ucx},
                                             Word<TransportKind>{"mpi", TransportKind::mpi}};
 inline constexpr std::array dispatch_words{
     Word<Dispatch>{"auto", Dispatch::automatic}, Word<Dispatch>{"direct", Dispatch::direct},
@@ -69,7 +70,7 @@ inline constexpr std::array by_words{Word<PassBy>{"reference", PassBy::reference
 
 inline constexpr std::array<std::string_view, 1> later_devices{"gpu"};
 inline constexpr std::array<std::string_view, 1> later_overflows{"spill"};
-inline constexpr std::array<std::string_view, 2> later_transports{"ucx", "ofi"};
+inline constexpr std::array<std::string_view, 1> later_transports{"ofi"};
 
 inline constexpr Vocabulary<Device> device{device_words, later_devices};
 inline constexpr Vocabulary<Route> route{route_words};

@@ -14,7 +14,8 @@ namespace penstock {
 class TransportSet {
 public:
     /// Collective. Every pair of ranks gets the best transport that both of them can use; both decide alike.
-    TransportSet(Bootstrap& bootstrap, Arena& arena);
+    /// @param wanted  The transports that somebody will ask for by name, the same on all ranks.
+    TransportSet(Bootstrap& bootstrap, Arena& arena, const std::vector<std::string_view>& wanted = {});
     /// One transport that leads to all ranks.
     TransportSet(std::unique_ptr<Transport> only, Rank ranks);
 
@@ -26,14 +27,22 @@ public:
     /// @param wanted  "auto" or a transport's name. @throws Error{unsupported} if that one does not reach the rank.
     [[nodiscard]] Choice choose(Rank peer, std::string_view wanted) const;
 
+    /// For the log: what was set up besides shared memory, or why not.
+    [[nodiscard]] std::vector<std::string> notes() const;
+
     [[nodiscard]] Rank ranks() const noexcept { return static_cast<Rank>(no_shm_.size()); }
     [[nodiscard]] const std::vector<std::unique_ptr<Transport>>& all() const noexcept { return transports_; }
 
 private:
+    void add_ucx(Bootstrap& bootstrap, Arena& arena, const std::vector<std::string>& reaches, bool wanted);
+
     std::vector<std::unique_ptr<Transport>> transports_;
     Transport* shm_ = nullptr;
+    Transport* ucx_ = nullptr;
     Transport* mpi_ = nullptr;
     std::vector<std::string> no_shm_;  // by rank: why not, or empty
+    std::string no_ucx_;               // why not
+    std::string ucx_text_;             // what it is
 };
 
 /// What this build has, for `penstock transports`.

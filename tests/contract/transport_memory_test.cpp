@@ -13,6 +13,9 @@
 #include "support/recorder.hpp"
 #include "transports/mpi/mpi_transport.hpp"
 #include "transports/shm/shm_transport.hpp"
+#ifdef PENSTOCK_HAS_UCX
+#include "transports/ucx/ucx_transport.hpp"
+#endif
 
 namespace {
 
@@ -168,6 +171,36 @@ TEST(TransportMemory, MpiFetchesTakeNoneAfterWarmUp) {
 
     ring.stop();
 }
+
+#ifdef PENSTOCK_HAS_UCX
+TEST(TransportMemory, UcxFramesTakeNoneAfterWarmUp) {
+    Arena arena{std::size_t{8} << 20U};
+    Ring ring{make_ucx_transport(world(), arena).transport};
+    ring.fill();
+    ring.exchange_frames(warm_up);
+
+    const std::uint64_t before = allocations.load();
+    ring.exchange_frames(measured);
+    EXPECT_EQ(allocations.load() - before, 0U);
+
+    ring.stop();
+}
+
+TEST(TransportMemory, UcxFetchesTakeNoneAfterWarmUp) {
+    Arena arena{std::size_t{8} << 20U};
+    Ring ring{make_ucx_transport(world(), arena).transport};
+    const BlobRef blob{.owner = ring.previous(), .offset = 4096, .bytes = 100'000};
+    std::vector<std::byte> into(blob.bytes);
+    ring.fill();
+    ring.fetch(blob, into, 50);
+
+    const std::uint64_t before = allocations.load();
+    ring.fetch(blob, into, 200);
+    EXPECT_EQ(allocations.load() - before, 0U);
+
+    ring.stop();
+}
+#endif
 
 }  // namespace
 }  // namespace penstock::testing

@@ -18,6 +18,9 @@
 #include "transports/faulty.hpp"
 #include "transports/mpi/mpi_transport.hpp"
 #include "transports/shm/shm_transport.hpp"
+#ifdef PENSTOCK_HAS_UCX
+#include "transports/ucx/ucx_transport.hpp"
+#endif
 
 namespace penstock::testing {
 namespace {
@@ -33,6 +36,16 @@ struct Shm {
 struct Mpi {
     [[nodiscard]] static std::unique_ptr<Transport> make(Bootstrap&, Arena& arena) { return make_mpi_transport(arena); }
 };
+
+#ifdef PENSTOCK_HAS_UCX
+struct Ucx {
+    [[nodiscard]] static std::unique_ptr<Transport> make(Bootstrap& bootstrap, Arena& arena) {
+        auto made = make_ucx_transport(bootstrap, arena);
+        EXPECT_EQ(made.why_not, "");
+        return std::move(made.transport);
+    }
+};
+#endif
 
 template <class Inner>
 struct Delayed {
@@ -151,11 +164,19 @@ struct BackendNames {
     static std::string GetName(int) {
         if (std::is_same_v<Backend, Shm>) return "Shm";
         if (std::is_same_v<Backend, Mpi>) return "Mpi";
+#ifdef PENSTOCK_HAS_UCX
+        if (std::is_same_v<Backend, Ucx>) return "Ucx";
+        if (std::is_same_v<Backend, Delayed<Ucx>>) return "DelayedUcx";
+#endif
         return std::is_same_v<Backend, Delayed<Shm>> ? "DelayedShm" : "DelayedMpi";
     }
 };
 
+#ifdef PENSTOCK_HAS_UCX
+using Backends = ::testing::Types<Shm, Mpi, Ucx, Delayed<Shm>, Delayed<Mpi>, Delayed<Ucx>>;
+#else
 using Backends = ::testing::Types<Shm, Mpi, Delayed<Shm>, Delayed<Mpi>>;
+#endif
 TYPED_TEST_SUITE(TransportTest, Backends, BackendNames);
 
 TYPED_TEST(TransportTest, RingDeliversBytesUnchanged) {

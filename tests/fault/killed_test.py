@@ -7,7 +7,7 @@ import re
 import time
 import unittest
 
-from penstock_runs import RunTestCase, line_of, rows_of, stage, wait_until
+from penstock_runs import RunTestCase, is_built, line_of, rows_of, stage, wait_until
 
 SEED = int(os.environ.get("PENSTOCK_TEST_SEED", random.SystemRandom().randrange(1 << 32)))
 REPEATS = 3
@@ -123,6 +123,13 @@ class KilledWhileCentral(Killed):
     """Tickets go through the coordinator; what is settled has reached its consumer all the same."""
 
     keys = {"dispatch": "central"}
+
+
+@unittest.skipUnless(is_built("ucx"), "no UCX in this build")
+class KilledOverUcx(Killed):
+    """The connections of the others break, and none of them hangs."""
+
+    keys = {"transport": "ucx"}
 
 
 if __name__ == "__main__":

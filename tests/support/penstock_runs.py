@@ -38,6 +38,12 @@ def mpiexec(ranks):
     return shlex.split(os.environ["PENSTOCK_MPIEXEC"]) + [str(ranks)]
 
 
+def is_built(transport):
+    """Whether the program has that transport."""
+    listed = json.loads(subprocess.run([program(), "transports", "--json"], check=True, capture_output=True).stdout)
+    return any(entry["name"] == transport and entry["built"] for entry in listed)
+
+
 # --- pipelines ---
 
 

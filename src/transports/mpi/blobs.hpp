@@ -11,7 +11,7 @@
 #include <mpi.h>
 
 #include "memory/arena.hpp"
-#include "transports/mpi/losses.hpp"
+#include "transports/losses.hpp"
 #include "transports/mpi/requests.hpp"
 #include "transports/transport.hpp"
 

@@ -28,7 +28,7 @@ constexpr Capabilities mpi_capabilities{.maps = false,
                                         .native_read = false,
                                         .device_memory = false,
                                         .can_block = false,
-                                        .max_frame_bytes = mpi::largest_frame,
+                                        .max_frame_bytes = largest_frame,
                                         // Where a fetch, which is a message each way, begins to cost less.
                                         .inline_bytes = 16U << 10U};
 
@@ -64,7 +64,7 @@ public:
 
 private:
     struct Peer {
-        Peer(MPI_Comm comm, Rank number, mpi::Requests& requests, mpi::Losses& losses)
+        Peer(MPI_Comm comm, Rank number, mpi::Requests& requests, Losses& losses)
             : rank{number}, outbox{comm, number, requests}, inbox{comm, number, requests, losses} {}
         Rank rank;
         mpi::Outbox outbox;
@@ -75,7 +75,7 @@ private:
         State(MPI_Comm comm, const Arena& arena)
             : losses{size_of(comm)}, blobs{comm, arena, requests, losses}, peers(size_of(comm)) {}
         mpi::Requests requests;
-        mpi::Losses losses;
+        Losses losses;
         mpi::Blobs blobs;
         std::vector<std::unique_ptr<Peer>> peers;  // by rank; null before `connect`
     };

@@ -7,8 +7,8 @@
 
 #include <mpi.h>
 
-#include "transports/mpi/frame_buffer.hpp"
-#include "transports/mpi/losses.hpp"
+#include "transports/frame_buffer.hpp"
+#include "transports/losses.hpp"
 #include "transports/mpi/requests.hpp"
 #include "transports/transport.hpp"
 

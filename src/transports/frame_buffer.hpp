@@ -6,7 +6,7 @@
 #include <memory>
 #include <span>
 
-namespace penstock::mpi {
+namespace penstock {
 
 /// A message carries frames one after the other: a u64 length, the bytes, zeros up to a multiple of 8.
 inline constexpr std::size_t frame_head_bytes = 8;
@@ -52,4 +52,4 @@ template <class Deliver>
     return true;
 }
 
-}  // namespace penstock::mpi
+}  // namespace penstock

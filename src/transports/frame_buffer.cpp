@@ -1,6 +1,6 @@
-#include "transports/mpi/frame_buffer.hpp"
+#include "transports/frame_buffer.hpp"
 
-namespace penstock::mpi {
+namespace penstock {
 
 std::span<std::byte> FrameBuffer::reserve(std::size_t bytes) noexcept {
     const std::size_t framed = framed_bytes(bytes);
@@ -14,4 +14,4 @@ std::span<std::byte> FrameBuffer::reserve(std::size_t bytes) noexcept {
     return {head + frame_head_bytes, bytes};
 }
 
-}  // namespace penstock::mpi
+}  // namespace penstock

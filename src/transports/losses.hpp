@@ -5,7 +5,7 @@
 
 #include "transports/transport.hpp"
 
-namespace penstock::mpi {
+namespace penstock {
 
 /// Which peers are lost: each is reported once.
 class Losses {
@@ -27,4 +27,4 @@ private:
     std::vector<bool> lost_;
 };
 
-}  // namespace penstock::mpi
+}  // namespace penstock

@@ -5,9 +5,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "transports/mpi/frame_buffer.hpp"
+#include "transports/frame_buffer.hpp"
 
-namespace penstock::mpi {
+namespace penstock {
 namespace {
 
 using ::testing::ElementsAre;
@@ -122,4 +122,4 @@ TEST(DecodeFrames, DeliversTheFramesBeforeABrokenOne) {
 }
 
 }  // namespace
-}  // namespace penstock::mpi
+}  // namespace penstock
