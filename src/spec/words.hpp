@@ -58,10 +58,9 @@ inline constexpr std::array overflow_words{
     Word<Overflow>{"block", Overflow::block}, Word<Overflow>{"drop_oldest", Overflow::drop_oldest},
     Word<Overflow>{"drop_newest", Overflow::drop_newest}, Word<Overflow>{"latest", Overflow::latest},
     Word<Overflow>{"error", Overflow::error}};
-inline constexpr std::array transport_words{Word<TransportKind>{"auto", TransportKind::automatic},
-                                            Word<TransportKind>{"shm", TransportKind::shm},
-                                            Word<TransportKind>{"ucx", TransportKind::ucx},
-                                            Word<TransportKind>{"mpi", TransportKind::mpi}};
+inline constexpr std::array transport_words{
+    Word<TransportKind>{"auto", TransportKind::automatic}, Word<TransportKind>{"shm", TransportKind::shm},
+    Word<TransportKind>{"ucx", TransportKind::ucx}, Word<TransportKind>{"mpi", TransportKind::mpi}};
 inline constexpr std::array dispatch_words{
     Word<Dispatch>{"auto", Dispatch::automatic}, Word<Dispatch>{"direct", Dispatch::direct},
     Word<Dispatch>{"leased", Dispatch::leased}, Word<Dispatch>{"central", Dispatch::central}};

@@ -1,11 +1,11 @@
+#include "transports/frame_buffer.hpp"
+
 #include <algorithm>
 #include <cstring>
 #include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include "transports/frame_buffer.hpp"
 
 namespace penstock {
 namespace {
