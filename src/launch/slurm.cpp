@@ -6,6 +6,8 @@
 #include <charconv>
 #include <vector>
 
+#include <sys/wait.h>
+
 #include "base/quote.hpp"
 #include "launch/child_command.hpp"
 
@@ -22,6 +24,11 @@ constexpr const char* job_fields = "State:|,Reason:|,exit_code:|,RestartCnt:|,No
     int number = 0;
     std::from_chars(text.data(), text.data() + text.size(), number);
     return number;
+}
+
+/// Of a wait status, as Slurm keeps it: 138 << 8 for exit code 138, 9 for a process that signal 9 has killed.
+[[nodiscard]] int exit_code_of(int status) noexcept {
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
 /// What a command of Slurm says, without its own name before each line, in one line.
@@ -148,7 +155,7 @@ std::optional<SlurmJobState> parse_job_state(std::string_view line) {
     }
     return SlurmJobState{.state = std::string{fields[0]},
                          .reason = std::string{fields[1]},
-                         .exit_code = number_of(fields[2]),
+                         .exit_code = exit_code_of(number_of(fields[2])),
                          .restarts = number_of(fields[3]),
                          .nodes = std::string{fields[4]}};
 }

@@ -72,7 +72,7 @@ if own=$("$penstock" status --runs-dir "$runs_dir" --exit-code "$SLURM_JOB_ID" 2
     say "srun ended with $code; by its run directory the run ended with $own"
     code=$own
 fi
-[ "$code" != 138 ] || say "the time limit was near: the sources were stopped, and what was under way has arrived"
+[ "$own" != 138 ] || say "the time limit was near: the sources were stopped, and what was under way has arrived"
 exit "$code"
 )";
 

@@ -272,8 +272,8 @@ class Stopped(SlurmTestCase):
         self.assert_drained(folder, signal.SIGTERM)
 
     def test_before_its_time_limit_drains(self):
-        # A minute is the shortest limit there is, and all of it is asked for.
-        run = self.launch_to_end(ENDLESS, "-t", "1", "--drain-time", "60s", code=WARNED)
+        # A minute is the shortest limit there is; before the ranks are up, the warning would kill them.
+        run = self.launch_to_end(ENDLESS, "-t", "1", "--drain-time", "45s", code=WARNED)
         job = run.out.strip()
         self.assert_drained(self.folder_of_job(job), signal.SIGUSR1)
         self.assertIn("penstock launch: the time limit was near", self.output_of(job))
@@ -296,8 +296,10 @@ class Stopped(SlurmTestCase):
     def test_by_the_death_of_a_rank_of_another_node_fails(self):
         job, run = self.kill_rank(3, *self.ALONE)
         self.assertEqual(run["state"], "failed")
-        self.assertIn("disconnected: stage 'consumer' instance 0 (rank 3) is gone: its process ended without a word",
-                      self.folder_of_job(job).status["error"])
+        # Its process is missed, or its connection over UCX, whichever is seen first.
+        self.assertRegex(self.folder_of_job(job).status["error"],
+                         r"^disconnected: (stage 'consumer' instance 0 \(rank 3\) is gone: its process ended without a word"
+                         r"|lost consumer\.0: its connection broke)")
 
     def test_by_the_death_of_a_rank_beside_another_ends_by_slurm_if_not_by_itself(self):
         job, run = self.kill_rank(3, "-N", "3", "--ntasks-per-node", "2")

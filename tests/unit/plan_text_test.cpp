@@ -77,11 +77,11 @@ TEST(Drawing, SpeaksGraphviz) {
 TEST(Description, TellsWhoRunsWhere) {
     const auto text = describe(planned(diamond()));
 
-    EXPECT_THAT(
-        text,
-        AllOf(HasSubstr("pipeline diamond: 4 stages, 4 channels, 6 processes\n"), HasSubstr("0     coordinator\n"),
-              HasSubstr("3     left         1         pass        cpu\n"),
-              HasSubstr("64 payloads, 64 MiB  block     direct    auto: shm between processes of one node, else mpi")));
+    EXPECT_THAT(text,
+                AllOf(HasSubstr("pipeline diamond: 4 stages, 4 channels, 6 processes\n"),
+                      HasSubstr("0     coordinator\n"), HasSubstr("3     left         1         pass        cpu\n"),
+                      HasSubstr("64 payloads, 64 MiB  block     direct    auto: shm between processes of one node, "
+                                "else ucx where it works, else mpi")));
 }
 
 TEST(Description, TakesOneLineForManyInstances) {

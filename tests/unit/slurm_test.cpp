@@ -178,10 +178,12 @@ TEST(Slurm, KnowsWhatARefusalMeans) {
 }
 
 TEST(Slurm, ReadsAJobAndNothingElse) {
-    const auto job = parse_job_state("TIMEOUT|TimeLimit|3|2|n[1-3]|\n");
+    const auto job = parse_job_state("TIMEOUT|TimeLimit|768|2|n[1-3]|\n");
     ASSERT_TRUE(job);
     EXPECT_EQ(job->state, "TIMEOUT");
     EXPECT_EQ(job->exit_code, 3);
+    EXPECT_EQ(parse_job_state("FAILED|NonZeroExitCode|35328|0|n1|")->exit_code, 138);
+    EXPECT_EQ(parse_job_state("FAILED|RaisedSignal:9(Killed)|9|0|n1|")->exit_code, 137);
     EXPECT_EQ(job->restarts, 2);
     EXPECT_EQ(job->nodes, "n[1-3]");
     EXPECT_TRUE(job->is_over());
