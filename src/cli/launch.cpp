@@ -43,7 +43,8 @@ struct LaunchArguments {
     bool dry_run = false;
     bool wait = false;
     std::chrono::milliseconds wait_timeout{0};
-    std::vector<const CLI::Option*> passed_on = {};
+    std::vector<const CLI::Option*> passed_on = {};   ///< To `penstock run`.
+    std::vector<const CLI::Option*> of_the_job = {};  ///< That mean nothing without Slurm.
 };
 
 // --- what is submitted ---
@@ -240,6 +241,24 @@ int wait_for(const Program& program, const LaunchArguments& arguments, const std
     return exit_code_of(*job);
 }
 
+/// Where there is no Slurm. What only a job can have is not left out in silence.
+int run_here(const Program& program, LaunchArguments& arguments) {
+    std::string ignored;
+    for (const CLI::Option* option : arguments.of_the_job) {
+        if (option->count() == 0) continue;
+        if (option->check_name("--dependency")) {
+            throw Error{
+                Errc::unsupported,
+                "there is no sbatch on this machine, so nothing waits for other jobs; leave --dependency out and run "
+                "the pipelines one after the other"};
+        }
+        ignored += (ignored.empty() ? "--" : ", --") + option->get_lnames().front();
+    }
+    program.err << "penstock launch: there is no sbatch on this machine; the pipeline runs here"
+                << (ignored.empty() ? "" : ", without " + ignored) << '\n';
+    return run_pipeline(program, arguments.run);
+}
+
 int launch(const Program& program, LaunchArguments& arguments) {
     const Launching launching = prepare(arguments);
     if (arguments.dry_run) return explain(program, launching);
@@ -247,10 +266,7 @@ int launch(const Program& program, LaunchArguments& arguments) {
         program.out << launching.script;
         return 0;
     }
-    if (!has_slurm()) {
-        program.err << "penstock launch: there is no sbatch on this machine; the pipeline runs here\n";
-        return run_pipeline(program, arguments.run);
-    }
+    if (!has_slurm()) return run_here(program, arguments);
     const std::string id = submit_job(launching.script);
     program.out << id << '\n' << std::flush;
     return arguments.wait ? wait_for(program, arguments, launching.job.runs_dir, id) : 0;
@@ -310,8 +326,14 @@ void add_launch(CLI::App& app, Program& program) {
     auto* command = app.add_subcommand("launch", "Run a pipeline as a job of Slurm; where there is none, here");
     const auto arguments = std::make_shared<LaunchArguments>();
     add_pipeline_arguments(*command, arguments->run.pipeline);
+    const auto common = command->get_options();
     add_job_options(*command, *arguments);
     const auto own = command->get_options();
+    for (const CLI::Option* option : own) {
+        const bool means_nothing = option->check_name("--wait") || option->check_name("--ntasks");
+        if (std::ranges::find(common, option) == common.end() && !means_nothing)
+            arguments->of_the_job.push_back(option);
+    }
     add_run_options(*command, arguments->run);
     for (const CLI::Option* option : command->get_options()) {
         if (std::ranges::find(own, option) == own.end() || option->check_name("--set"))

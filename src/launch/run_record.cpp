@@ -105,6 +105,9 @@ void check_life(RunRecord& run) {
 std::optional<std::string> run_file_text(const std::string& path) {
     std::error_code none;
     if (!fs::is_regular_file(path, none)) return std::nullopt;
+    // No run has that much to say.
+    constexpr std::uintmax_t longest = std::uintmax_t{512} << 20U;
+    if (fs::file_size(path, none) > longest) return std::nullopt;
     std::ifstream file{path, std::ios::binary};
     if (!file) return std::nullopt;
     std::string text;

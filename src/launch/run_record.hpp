@@ -43,7 +43,8 @@ struct RunRecord {
 /// Whether JSON text is nested so little that it can be read without harm to the stack.
 [[nodiscard]] bool is_shallow_json(std::string_view text) noexcept;
 
-/// The text of a file of a run; nothing for what is no regular file: a folder cannot be read, and a pipe may never end.
+/// The text of a file of a run; nothing for what is no regular file: a folder cannot be read, and a pipe may never end;
+/// nor for what is larger than any run makes it.
 [[nodiscard]] std::optional<std::string> run_file_text(const std::string& path);
 
 /// Never throws for what it finds in the directory: that makes the state "unknown" at worst.

@@ -22,19 +22,27 @@ constexpr int soon = 8;
 }  // namespace
 
 ParkingPolicy::ParkingPolicy(std::size_t instances, double target)
-    : target_{target}, rate_(instances), parked_(instances), active_{instances} {}
+    : target_{target}, records_(instances), parked_(instances), active_{instances} {}
+
+double ParkingPolicy::Record::rate() const noexcept {
+    constexpr double least_s = 1e-3;  // below it is noise
+    return busy_s >= least_s ? payloads / busy_s : 0;
+}
 
 double ParkingPolicy::weight(std::size_t instance) const noexcept {
-    const double best = *std::ranges::max_element(rate_);
-    return rate_[instance] > 0 ? rate_[instance] / best : 1;
+    double best = 0;
+    for (const Record& each : records_) best = std::max(best, each.rate());
+    const double own = records_[instance].rate();
+    return own > 0 ? own / best : 1;
 }
 
 void ParkingPolicy::learn(const std::vector<Load>& loads) {
-    constexpr double least_s = 1e-3;  // below it is noise
+    // Both sums fade alike: a call may take many looks, and its payload counts at the last of them.
+    constexpr double kept = 31.0 / 32;
     for (std::size_t i = 0; i < loads.size(); ++i) {
-        if (loads[i].payloads == 0 || loads[i].busy_s < least_s) continue;
-        const double rate = static_cast<double>(loads[i].payloads) / loads[i].busy_s;
-        rate_[i] = rate_[i] > 0 ? rate_[i] + (rate - rate_[i]) / 4 : rate;
+        if (loads[i].busy_s <= 0) continue;
+        records_[i].payloads = kept * records_[i].payloads + static_cast<double>(loads[i].payloads);
+        records_[i].busy_s = kept * records_[i].busy_s + loads[i].busy_s;
     }
 }
 

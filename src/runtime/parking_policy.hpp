@@ -40,7 +40,16 @@ private:
     [[nodiscard]] Decision change(std::size_t count, bool parks, std::string reason);
 
     double target_;
-    std::vector<double> rate_;  // by instance: payloads per busy second, smoothed; 0 if unknown
+    /// Of an instance, what it did lately counting most.
+    struct Record {
+        double payloads = 0;
+        double busy_s = 0;
+
+        /// Payloads per busy second; 0 if unknown.
+        [[nodiscard]] double rate() const noexcept;
+    };
+
+    std::vector<Record> records_;  // by instance
     std::vector<bool> parked_;
     std::size_t active_;
     int calm_ = 0;                ///< Looks in a row at which fewer would have sufficed.

@@ -114,5 +114,27 @@ class Commands(RunTestCase):
         self.assertIn("missing.json", error["message"])
 
 
+class LaunchWithoutSlurm(RunTestCase):
+    """Without a search path there is no sbatch."""
+
+    def launch(self, *words):
+        return self.command("launch", DEMO, "--runs-dir", self.runs_dir, "--no-progress", *words, env={"PATH": "/nowhere"})
+
+    def test_runs_here_and_says_what_it_leaves_out(self):
+        run = self.launch("--mem", "4G", "-N", "2", "--wait", "--wait-timeout", "3s")
+
+        self.assert_code(run, 0)
+        self.assertIn("there is no sbatch on this machine; the pipeline runs here, without --nodes, --mem, --wait-timeout",
+                      run.err)
+        self.assert_demo_rows(self.only_folder().result(), range(100_000))
+
+    def test_refuses_to_wait_for_another_job(self):
+        run = self.launch("-d", "afterok:3")
+
+        self.assert_code(run, 3)
+        self.assertIn("leave --dependency out", run.err)
+        self.assertFalse(self.runs_dir.exists())
+
+
 if __name__ == "__main__":
     unittest.main()

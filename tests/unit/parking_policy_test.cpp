@@ -122,6 +122,18 @@ TEST(ParkingPolicy, ParksTheSlowestAndUnparksTheFastest) {
     EXPECT_THAT(stage.look(2).instances, ElementsAre(3));
 }
 
+TEST(ParkingPolicy, WeighsInstancesByWholeCallsHoweverManyLooksTheyTake) {
+    ParkingPolicy policy{2, 0};
+    // The first needs three looks for a payload, the second six; the payload counts at the last.
+    for (int look = 1; look <= 120; ++look) {
+        static_cast<void>(policy.look({{.busy = 1, .busy_s = 0.5, .payloads = look % 3 == 0 ? 1U : 0U},
+                                       {.busy = 1, .busy_s = 0.5, .payloads = look % 6 == 0 ? 1U : 0U}}));
+    }
+
+    EXPECT_NEAR(policy.weight(0), 1, 0.01);
+    EXPECT_NEAR(policy.weight(1), 0.5, 0.1);
+}
+
 TEST(ParkingPolicy, ParksNobodyWhereTheTargetIsNothing) {
     Stage stage{4, 0};
     stage.look_often(0);
