@@ -131,9 +131,7 @@ private:
 constexpr int warm_up = 2000;
 constexpr int measured = 5000;
 
-TEST(TransportMemory, ShmFramesTakeNoneAfterWarmUp) {
-    Arena arena{std::size_t{8} << 20U};
-    Ring ring{std::make_unique<ShmTransport>(world(), arena)};
+void expect_frames_take_none(Ring& ring) {
     ring.fill();
     ring.exchange_frames(warm_up);
 
@@ -144,22 +142,7 @@ TEST(TransportMemory, ShmFramesTakeNoneAfterWarmUp) {
     ring.stop();
 }
 
-TEST(TransportMemory, MpiFramesTakeNoneAfterWarmUp) {
-    Arena arena{std::size_t{8} << 20U};
-    Ring ring{make_mpi_transport(arena)};
-    ring.fill();
-    ring.exchange_frames(warm_up);
-
-    const std::uint64_t before = allocations.load();
-    ring.exchange_frames(measured);
-    EXPECT_EQ(allocations.load() - before, 0U);
-
-    ring.stop();
-}
-
-TEST(TransportMemory, MpiFetchesTakeNoneAfterWarmUp) {
-    Arena arena{std::size_t{8} << 20U};
-    Ring ring{make_mpi_transport(arena)};
+void expect_fetches_take_none(Ring& ring) {
     const BlobRef blob{.owner = ring.previous(), .offset = 4096, .bytes = 100'000};
     std::vector<std::byte> into(blob.bytes);
     ring.fill();
@@ -170,35 +153,37 @@ TEST(TransportMemory, MpiFetchesTakeNoneAfterWarmUp) {
     EXPECT_EQ(allocations.load() - before, 0U);
 
     ring.stop();
+}
+
+TEST(TransportMemory, ShmFramesTakeNoneAfterWarmUp) {
+    Arena arena{std::size_t{8} << 20U};
+    Ring ring{std::make_unique<ShmTransport>(world(), arena)};
+    expect_frames_take_none(ring);
+}
+
+TEST(TransportMemory, MpiFramesTakeNoneAfterWarmUp) {
+    Arena arena{std::size_t{8} << 20U};
+    Ring ring{make_mpi_transport(arena)};
+    expect_frames_take_none(ring);
+}
+
+TEST(TransportMemory, MpiFetchesTakeNoneAfterWarmUp) {
+    Arena arena{std::size_t{8} << 20U};
+    Ring ring{make_mpi_transport(arena)};
+    expect_fetches_take_none(ring);
 }
 
 #ifdef PENSTOCK_HAS_UCX
 TEST(TransportMemory, UcxFramesTakeNoneAfterWarmUp) {
     Arena arena{std::size_t{8} << 20U};
     Ring ring{make_ucx_transport(world(), arena).transport};
-    ring.fill();
-    ring.exchange_frames(warm_up);
-
-    const std::uint64_t before = allocations.load();
-    ring.exchange_frames(measured);
-    EXPECT_EQ(allocations.load() - before, 0U);
-
-    ring.stop();
+    expect_frames_take_none(ring);
 }
 
 TEST(TransportMemory, UcxFetchesTakeNoneAfterWarmUp) {
     Arena arena{std::size_t{8} << 20U};
     Ring ring{make_ucx_transport(world(), arena).transport};
-    const BlobRef blob{.owner = ring.previous(), .offset = 4096, .bytes = 100'000};
-    std::vector<std::byte> into(blob.bytes);
-    ring.fill();
-    ring.fetch(blob, into, 50);
-
-    const std::uint64_t before = allocations.load();
-    ring.fetch(blob, into, 200);
-    EXPECT_EQ(allocations.load() - before, 0U);
-
-    ring.stop();
+    expect_fetches_take_none(ring);
 }
 #endif
 
