@@ -17,7 +17,12 @@ public:
     /// One payload took so long. @param time  In ticks.
     void served(std::uint64_t time) noexcept {
         // The smoothing of TCP's round-trip times (Jacobson, "Congestion avoidance and control", SIGCOMM 1988).
-        average_ = average_ == unknown ? time : average_ - average_ / 8 + time / 8;
+        if (average_ == unknown) {
+            average_ = time;
+        } else {
+            // One that took far longer, as when another process had the core, says little about the next.
+            average_ = average_ - average_ / 8 + std::min(time, most_growth * (average_ + 1)) / 8;
+        }
     }
     [[nodiscard]] std::uint64_t size() const noexcept {
         return std::clamp<std::uint64_t>(1 + time_to_bridge / std::max<std::uint64_t>(average_, 1), 1, most_);
@@ -27,6 +32,7 @@ private:
     /// Between the grant of a credit and the arrival of what is sent for it, with two processes to be woken: about a
     /// millisecond.
     static constexpr std::uint64_t time_to_bridge = 30 * short_while;
+    static constexpr std::uint64_t most_growth = 64;
     static constexpr std::uint64_t unknown = ~std::uint64_t{0};
 
     std::uint64_t most_;

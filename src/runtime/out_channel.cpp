@@ -6,8 +6,15 @@
 namespace penstock {
 namespace {
 
-/// Tickets of one channel that may be on their way to the coordinator or wait there, unless its capacity is more.
-constexpr std::uint32_t most_at_broker = 4096;
+/// More payloads at once do not make a channel quicker, unless its capacity is more: of those that are on their way to
+/// the coordinator or wait there, and of the leases that a producer asks for.
+constexpr std::uint32_t most_at_once = 4096;
+
+/// As many as the receivers take together, so that nobody pauses while the coordinator turns round.
+[[nodiscard]] std::uint32_t coordinator_batch(const ChannelShape& channel) noexcept {
+    return static_cast<std::uint32_t>(std::min<std::uint64_t>(std::uint64_t{channel.capacity} * channel.receivers,
+                                                              std::max(channel.capacity, most_at_once)));
+}
 
 /// For how long of sending a batch of leases is to last.
 constexpr std::chrono::milliseconds lease_time{1};
@@ -71,9 +78,7 @@ ChannelShape sending_leg(const ChannelShape& channel) {
     leg.dispatch = Dispatch::direct;
     leg.first_receiver = 0;
     leg.receivers = 1;
-    // As many as may wait at the consumers, so that nobody pauses while the coordinator turns round.
-    leg.capacity = static_cast<std::uint32_t>(std::min<std::uint64_t>(
-        std::uint64_t{channel.capacity} * channel.receivers, std::max(channel.capacity, most_at_broker)));
+    leg.capacity = coordinator_batch(channel);
     if (__builtin_mul_overflow(channel.capacity_bytes, channel.receivers, &leg.capacity_bytes)) {
         leg.capacity_bytes = std::numeric_limits<std::uint64_t>::max();
     }
@@ -128,6 +133,7 @@ OutChannel::OutChannel(ChannelShape shape, Reactor& reactor, ChannelStatus& stat
     } else {
         for (std::size_t i = 0; i < edges_.size(); ++i) lanes_.push_back(Lane{.first_edge = i, .edges = 1});
     }
+    in_runs_ = never_waits() || shape_.dispatch == Dispatch::leased;
     if (shape_.overflow == Overflow::latest) hold_limit_ = 1;
     if (shape_.overflow == Overflow::drop_oldest) {
         const std::uint64_t share = shape_.capacity / shape_.senders;
@@ -233,7 +239,7 @@ std::uint64_t OutChannel::key_hash(const PayloadBody& body) const {
 }
 
 /// The receiver with most credits; among equals the one whose turn it is.
-OutChannel::Edge* OutChannel::pick(Lane& lane, std::uint64_t bytes) noexcept {
+OutChannel::Edge* OutChannel::most_credits(Lane& lane, std::uint64_t bytes) noexcept {
     Edge* best = nullptr;
     std::size_t best_index = 0;
     for (std::size_t i = 0; i < lane.edges; ++i) {
@@ -251,12 +257,13 @@ OutChannel::Edge* OutChannel::pick(Lane& lane, std::uint64_t bytes) noexcept {
 
 /// Gives a receiver half of what it has room for before it turns to the next: a receiver that is woken for one payload
 /// costs more than the payload. One that takes long lets one come at a time, and gets no second.
-OutChannel::Edge* OutChannel::pick_in_runs(Lane& lane, std::uint64_t bytes) noexcept {
+OutChannel::Edge* OutChannel::pick(Lane& lane, std::uint64_t bytes) noexcept {
+    if (!in_runs_) return most_credits(lane, bytes);
     if (lane.run != 0 && lane.last->credits.allow(bytes)) {
         --lane.run;
         return lane.last;
     }
-    lane.last = pick(lane, bytes);
+    lane.last = most_credits(lane, bytes);
     lane.run = lane.last == nullptr ? 0 : lane.last->credits.payloads() / 2;
     return lane.last;
 }
@@ -272,7 +279,7 @@ void OutChannel::offer(Lane& lane, PayloadBody* body) {
 /// A payload that the policy drops is taken, too.
 bool OutChannel::try_offer(Lane& lane, PayloadBody* body) {
     if (lane.held_back.empty()) {
-        Edge* edge = pick_in_runs(lane, body->size_bytes);
+        Edge* edge = pick(lane, body->size_bytes);
         if (edge != nullptr && try_send(lane, *edge, body)) {
             add(status_.published, 1);
             return true;
@@ -432,7 +439,7 @@ void OutChannel::ask(Lane& lane) {
     if (now - lane.heard_at > lease_time) {
         lane.batch = std::max(lane.batch / 2, 1U);
     } else if (was_used_up) {
-        lane.batch = std::min(2 * lane.batch, shape_.capacity);
+        lane.batch = std::min(2 * lane.batch, coordinator_batch(shape_));
     }
     lane.heard_at = now;
     reactor_.send(*to_coordinator_, 0,

@@ -113,7 +113,7 @@ private:
         std::size_t edges;
         std::size_t next = 0;
         Fifo<PayloadBody*> held_back{16};
-        // At the coordinator:
+        // Where payloads go in runs:
         Edge* last = nullptr;
         std::uint64_t run = 0;  ///< More that go to the same receiver.
         // Of a leased channel, which has one lane:
@@ -130,7 +130,7 @@ private:
     [[nodiscard]] std::uint64_t hash_or_drop(PayloadBody* body) const;
     [[nodiscard]] std::uint64_t key_hash(const PayloadBody& body) const;
     [[nodiscard]] Edge* pick(Lane& lane, std::uint64_t bytes) noexcept;
-    [[nodiscard]] Edge* pick_in_runs(Lane& lane, std::uint64_t bytes) noexcept;
+    [[nodiscard]] Edge* most_credits(Lane& lane, std::uint64_t bytes) noexcept;
     void offer(Lane& lane, PayloadBody* body);
     void overflow(Lane& lane, PayloadBody* body);
     [[nodiscard]] bool try_offer(Lane& lane, PayloadBody* body);
@@ -151,6 +151,7 @@ private:
     bool recalled_ = false;
     bool blocked_ = false;  // `publish` waits for credit
     bool ended_ = false;
+    bool in_runs_ = false;  // where the receivers say how much they take: credits tell who is quick
     std::vector<Edge> edges_;
     std::vector<Lane> lanes_;
     std::size_t next_lane_ = 0;
