@@ -70,6 +70,7 @@ void run_pair(const Party::Options& options, const std::optional<std::pair<int, 
         role(party);
         static_cast<void>(bootstrap.allgather("done"));  // nobody leaves while the other still reads
     };
+    if (options.world != nullptr) return play(*options.world, options.world->rank() == 0 ? first : second);
     LocalProcesses processes{2, std::chrono::seconds{60}, [](Rank rank) { return "rank " + std::to_string(rank); },
                              [&](Rank, Bootstrap& bootstrap) {
                                  try {

@@ -26,6 +26,7 @@ public:
         std::uint32_t capacity = 1024;
         std::uint64_t arena_bytes = 256U << 20U;
         std::string transport = "auto";
+        Bootstrap* world = nullptr;
     };
     Party(Bootstrap& bootstrap, const Options& options);
 
@@ -58,7 +59,8 @@ private:
     InChannel in_;
 };
 
-/// Runs `first` as rank 0 in this process and `second` as rank 1 in a forked one, pinned if asked to.
+/// Runs `first` as rank 0 in this process and `second` as rank 1 in a forked one, pinned if asked to. Where a world is
+/// given, its two ranks play, and both call this.
 void run_pair(const Party::Options& options, const std::optional<std::pair<int, int>>& cpus,
               const std::function<void(Party&)>& first, const std::function<void(Party&)>& second);
 

@@ -22,6 +22,10 @@ struct EdgeRun {
     bool pinned = false;
     /// Of blocking round trips: let the other side fall asleep before each.
     bool rest_between = false;
+    /// The consumer waits for the bytes of each payload, also when it does not touch them.
+    bool asks_for_bytes = false;
+    /// Two processes that are there already play the roles; null: they are made.
+    Bootstrap* world = nullptr;
 };
 
 /// Payloads in flight: 1024 small ones; of large ones as many as 4 MiB hold, so that the memory that comes
@@ -33,6 +37,9 @@ struct EdgeRun {
 
 /// Half round trips over a channel each way. With touched payloads both sides fill and sum.
 [[nodiscard]] Latency edge_latency(const EdgeRun& run);
+
+/// That this process has used.
+[[nodiscard]] double cpu_seconds();
 
 /// CPU seconds that a process uses in one second of waiting for another one that is silent.
 [[nodiscard]] double idle_cpu(const EdgeRun& run);

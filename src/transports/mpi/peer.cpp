@@ -41,11 +41,11 @@ void Outbox::flush() {
 void Outbox::send() {
     const auto message = buffers_[open_].bytes();
     MPI_Request request = MPI_REQUEST_NULL;
-    // Synchronous: it completes when the receiver has matched it. A plain send of a short message would complete at
-    // once, and a receiver that does not keep up would have to store any number of them.
-    check(MPI_Issend(message.data(), static_cast<int>(message.size()), MPI_BYTE, static_cast<int>(peer_), frames_tag,
-                     comm_, &request),
-          "MPI_Issend");
+    const bool is_answered = sent_ % between_answers == 0;
+    check((is_answered ? MPI_Issend : MPI_Isend)(message.data(), static_cast<int>(message.size()), MPI_BYTE,
+                                                 static_cast<int>(peer_), frames_tag, comm_, &request),
+          is_answered ? "MPI_Issend" : "MPI_Isend");
+    sequence_[open_] = sent_++;
     requests_.add(request, {.kind = Job::Kind::frames_out, .owner = peer_, .lane = static_cast<std::uint32_t>(open_)});
     busy_[open_] = true;
     ++on_way_;
@@ -55,6 +55,8 @@ void Outbox::send() {
 
 bool Outbox::on_sent(const Completed& completed) {
     buffers_[completed.job.lane].clear();
+    const std::uint64_t sequence = sequence_[completed.job.lane];
+    if (sequence % between_answers == 0) matched_ = std::max(matched_, sequence + 1);
     busy_[completed.job.lane] = false;
     --on_way_;
     if (flush_wanted_ && may_send()) send();

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 
@@ -16,6 +17,9 @@ namespace penstock::mpi {
 
 /// Frames to one peer. They gather in an open buffer; a buffer is sent when it is full enough or when it is flushed.
 /// While all the others are on their way, frames go on gathering in the last one.
+///
+/// Messages are matched in the order of sending. So one that completes only when it is matched (MPI_Issend) says that
+/// all before it are, too, and no more of them than a window ever wait at a receiver that does not keep up.
 class Outbox {
 public:
     Outbox(MPI_Comm comm, Rank peer, Requests& requests) : comm_{comm}, peer_{peer}, requests_{requests} {}
@@ -35,7 +39,13 @@ private:
     /// A buffer this full is sent at once, for the receiver to work on it while the next one fills.
     static constexpr std::size_t full_enough = 32U << 10U;
 
-    [[nodiscard]] bool may_send() const noexcept { return on_way_ < lanes - 1 && !buffers_[open_].empty(); }
+    /// Messages that the receiver may not have matched. One in `between_answers` waits until it has.
+    static constexpr std::uint64_t window = 8;
+    static constexpr std::uint64_t between_answers = 4;
+
+    [[nodiscard]] bool may_send() const noexcept {
+        return on_way_ < lanes - 1 && sent_ - matched_ < window && !buffers_[open_].empty();
+    }
     void send();
 
     MPI_Comm comm_;
@@ -43,6 +53,9 @@ private:
     Requests& requests_;
     std::array<FrameBuffer, lanes> buffers_;
     std::array<bool, lanes> busy_{};
+    std::array<std::uint64_t, lanes> sequence_{};  ///< Of the message in it.
+    std::uint64_t sent_ = 0;
+    std::uint64_t matched_ = 0;
     std::size_t open_ = 0;
     std::size_t on_way_ = 0;
     bool flush_wanted_ = false;

@@ -7,6 +7,13 @@
 #include "transports/ucx/handles.hpp"
 
 namespace penstock::ucx {
+namespace {
+
+[[nodiscard]] bool is_under_way(ucs_status_ptr_t request) noexcept {
+    return ucp_request_check_status(request) == UCS_INPROGRESS;
+}
+
+}  // namespace
 
 ucp_ep_h Endpoint::get() {
     if (endpoint_ != nullptr) return endpoint_;
@@ -53,15 +60,26 @@ void Peer::connect() {
 Peer::Lane* Peer::spare_lane() noexcept {
     if (sent_ - acknowledged_ >= window) return nullptr;
     for (std::size_t i = 0; i < lanes; ++i) {
+        if (i == open_) continue;
         Lane& lane = (*lanes_)[i];
         // What was read was sent, whether UCX has said so or not.
-        if (lane.busy && static_cast<std::int32_t>(acknowledged_ - lane.head.sequence) > 0) {
-            lane.buffer.clear();
-            lane.busy = false;
-        }
-        if (!lane.busy && i != open_) return &lane;
+        const bool is_read = static_cast<std::int32_t>(acknowledged_ - lane.head.sequence) > 0;
+        if (lane.request != nullptr && !is_read && is_under_way(lane.request)) continue;
+        let_go(lane);
+        return &lane;
     }
     return nullptr;
+}
+
+void Peer::let_go(Lane& lane) noexcept {
+    if (lane.request != nullptr) ucp_request_free(std::exchange(lane.request, nullptr));
+    lane.buffer.clear();
+}
+
+bool Peer::drained() const noexcept {
+    return gone() || (open_buffer().empty() && std::none_of(lanes_->begin(), lanes_->end(), [](const Lane& lane) {
+                          return lane.request != nullptr && is_under_way(lane.request);
+                      }));
 }
 
 bool Peer::may_send() noexcept {
@@ -108,7 +126,6 @@ void Peer::send() {
     if (to == nullptr) return;
     Lane& lane = (*lanes_)[open_];
     open_ = static_cast<std::size_t>(spare_lane() - lanes_->data());
-    lane.busy = true;
     lane.head = next_head();
     ++sent_;
     flush_wanted_ = false;
@@ -120,7 +137,7 @@ void Peer::send() {
     const ucs_status_ptr_t request = ucp_am_send_nbx(to, static_cast<unsigned>(Kind::frames), &lane.head,
                                                      sizeof lane.head, message.data(), message.size(), &param);
     if (UCS_PTR_IS_PTR(request)) {
-        ucp_request_free(request);  // once it is complete; a failure is one of the connection, which says so
+        lane.request = request;  // a failure is one of the connection, which says so
     } else if (UCS_PTR_IS_ERR(request)) {
         wire_.add({.kind = Kind::broken, .head = {.from = rank}, .status = UCS_PTR_STATUS(request)});
     }
@@ -136,9 +153,10 @@ void Peer::demand(std::uint64_t tag, std::uint64_t offset, std::uint64_t bytes) 
     wire_.send(to, Kind::demand, head, rank);
 }
 
-void Peer::acknowledge(bool frames_may_follow) {
+void Peer::acknowledge(Occasion occasion) {
     if (read_ == noted_ || state != State::here) return;
-    if (frames_may_follow && may_send()) return;  // they say so too
+    if (occasion == Occasion::busy && read_ - noted_ < window / 2) return;
+    if (occasion == Occasion::idle && may_send()) return;
     const ucp_ep_h to = endpoint.get();
     if (to != nullptr) wire_.send(to, Kind::note, next_head(), rank);
 }
@@ -186,7 +204,9 @@ bool Peer::deliver(TransportEvents& events, std::size_t& count) {
 void Peer::leave(State how) noexcept {
     state = how;
     flush_wanted_ = false;
-    if (lanes_) open_buffer().clear();
+    if (lanes_) {
+        for (Lane& lane : *lanes_) let_go(lane);
+    }
     for (Arrived& slot : arrived_) {
         if (slot.data != nullptr) wire_.release(std::exchange(slot.data, nullptr));
     }

@@ -72,7 +72,7 @@ public:
     [[nodiscard]] std::span<std::byte> reserve(std::size_t bytes);
     void commit();
     void flush();
-    [[nodiscard]] bool drained() const noexcept { return gone() || (sent_ == acknowledged_ && open_buffer().empty()); }
+    [[nodiscard]] bool drained() const noexcept;
     [[nodiscard]] bool gone() const noexcept { return state == State::left || state == State::lost; }
 
     /// The peer has read that many messages. @return false if it cannot have.
@@ -81,9 +81,13 @@ public:
     [[nodiscard]] bool on_message(const Event& event);
     /// Gives the frames that are next to `events`. @return false at the first that is broken.
     [[nodiscard]] bool deliver(TransportEvents& events, std::size_t& count);
-    /// Tells the peer how far we have read, if it was not told.
-    /// @param frames_may_follow  Not if frames wait to be flushed, which tell it as well.
-    void acknowledge(bool frames_may_follow);
+    enum class Occasion : std::uint8_t {
+        busy,  ///< More may come at once: what follows from it may tell the peer as well.
+        idle,  ///< Nothing came: only frames that wait to be flushed will tell it.
+        rest,  ///< Nothing is sent for a while.
+    };
+    /// Tells the peer how far we have read, if it was not told and nothing else tells it in time.
+    void acknowledge(Occasion occasion);
     /// What was under way is given up.
     void leave(State how) noexcept;
 
@@ -105,7 +109,7 @@ private:
     struct Lane {
         FrameBuffer buffer;
         Head head;
-        bool busy = false;  ///< On its way, or not read yet.
+        ucs_status_ptr_t request = nullptr;  ///< UCX still reads it.
     };
     using Lanes = std::array<Lane, lanes>;
     struct Arrived {
@@ -115,6 +119,7 @@ private:
 
     [[nodiscard]] FrameBuffer& open_buffer() const noexcept { return (*lanes_)[open_].buffer; }
     [[nodiscard]] Lane* spare_lane() noexcept;
+    void let_go(Lane& lane) noexcept;
     [[nodiscard]] bool may_send() noexcept;
     void send();
     /// Says how far we have read, too.

@@ -219,7 +219,8 @@ std::size_t UcxWorker::poll(TransportEvents& events) {
     }
     count += blobs_->deliver(events);
     if (!suspects_.empty()) count += report_suspects(events);
-    for (ucx::Peer* peer : connected_) peer->acknowledge(true);
+    const auto occasion = count != 0 ? ucx::Peer::Occasion::busy : ucx::Peer::Occasion::idle;
+    for (ucx::Peer* peer : connected_) peer->acknowledge(occasion);
     return count;
 }
 
@@ -300,7 +301,7 @@ bool UcxWorker::something_waits() {
 }
 
 void UcxWorker::wait(std::chrono::nanoseconds timeout) {
-    for (ucx::Peer* peer : connected_) peer->acknowledge(false);
+    for (ucx::Peer* peer : connected_) peer->acknowledge(ucx::Peer::Occasion::rest);
     if (woken_.exchange(false, std::memory_order_relaxed) || something_waits()) return;
     for (const ucx::Peer* peer : suspects_) {
         timeout = std::min<std::chrono::nanoseconds>(timeout, peer->suspected_until - SteadyClock::now());
