@@ -13,9 +13,11 @@
 namespace penstock {
 
 enum class Launch : std::uint8_t {
-    automatic,  ///< `mpi` inside an MPI job, else `local`.
+    automatic,  ///< `mpi` inside an MPI job, `pmix` in one where this build has no MPI, else `local`.
     local,      ///< This process coordinates and starts one process per instance.
     mpi,        ///< The ranks of the MPI job this process belongs to.
+    pmix,       ///< The same, found through PMIx; MPI is not initialised.
+    tcp,        ///< Ranks that anything started: they meet over TCP (PENSTOCK_RANK, or a step of Slurm).
 };
 
 /// How an idle instance waits.

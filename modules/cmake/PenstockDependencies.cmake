@@ -1,6 +1,6 @@
-# The optional dependencies: MPI, UCX, Kokkos, cpp-httplib, HDF5 and its MPI-IO, hwloc.
+# The optional dependencies: MPI, PMIx, UCX, Kokkos, cpp-httplib, HDF5 and its MPI-IO, hwloc.
 #
-# Sets PENSTOCK_HAS_MPI, _UCX, _KOKKOS, _HTTP, _HDF5, _HDF5_MPI and _HWLOC, and prints what is built in and why something is
+# Sets PENSTOCK_HAS_MPI, _PMIX, _UCX, _KOKKOS, _HTTP, _HDF5, _HDF5_MPI and _HWLOC, and prints what is built in and why something is
 # left out. penstock_use_dependencies(<target>) then gives a target the same names as private compile definitions, and
 # what it needs to compile and link.
 
@@ -29,6 +29,21 @@ if(PENSTOCK_MPI)
     endif()
 endif()
 penstock_decide(MPI MPI_C_FOUND "${penstock_reason}")
+
+# PMIx.
+set(penstock_reason "no PMIx found; install libpmix-dev, or let PKG_CONFIG_PATH lead to its pmix.pc")
+set(penstock_found OFF)
+if(PENSTOCK_PMIX)
+    find_package(PkgConfig QUIET)
+    if(PkgConfig_FOUND)
+        pkg_check_modules(pmix QUIET IMPORTED_TARGET pmix>=3.1)
+    endif()
+    if(TARGET PkgConfig::pmix)
+        set(penstock_found ON)
+        set(penstock_reason "PMIx ${pmix_VERSION}")
+    endif()
+endif()
+penstock_decide(PMIX penstock_found "${penstock_reason}")
 
 # UCX. Active messages with a header of their own, and errors of endpoints, are complete since 1.12.
 set(penstock_reason "no UCX found; install libucx-dev, or let PKG_CONFIG_PATH lead to its ucx.pc")
@@ -143,7 +158,7 @@ endif()
 penstock_decide(HWLOC penstock_found "${penstock_reason}")
 
 function(penstock_use_dependencies target)
-    foreach(name IN ITEMS MPI UCX KOKKOS HTTP HDF5 HWLOC)
+    foreach(name IN ITEMS MPI PMIX UCX KOKKOS HTTP HDF5 HWLOC)
         if(PENSTOCK_HAS_${name})
             target_compile_definitions(${target} PRIVATE PENSTOCK_HAS_${name}=1)
         endif()
@@ -151,6 +166,9 @@ function(penstock_use_dependencies target)
     if(PENSTOCK_HAS_MPI)
         target_compile_definitions(${target} PRIVATE OMPI_SKIP_MPICXX MPICH_SKIP_MPICXX)
         target_link_libraries(${target} PRIVATE MPI::MPI_C)
+    endif()
+    if(PENSTOCK_HAS_PMIX)
+        target_link_libraries(${target} PRIVATE PkgConfig::pmix)
     endif()
     if(PENSTOCK_HAS_UCX)
         target_link_libraries(${target} PRIVATE PkgConfig::ucx)
@@ -174,7 +192,7 @@ function(penstock_use_dependencies target)
 endfunction()
 
 message(STATUS "Penstock ${PROJECT_VERSION}, ${CMAKE_BUILD_TYPE}, ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
-foreach(name IN ITEMS MPI UCX KOKKOS HTTP HDF5 HDF5_MPI HWLOC)
+foreach(name IN ITEMS MPI PMIX UCX KOKKOS HTTP HDF5 HDF5_MPI HWLOC)
     if(PENSTOCK_HAS_${name})
         message(STATUS "  ${name}: yes, ${PENSTOCK_${name}_REASON}")
     else()

@@ -5,7 +5,7 @@
 
 #include "base/quote.hpp"
 #include "calls/session.hpp"
-#include "launch/mpi_launch.hpp"
+#include "launch/job_launch.hpp"
 
 namespace penstock {
 namespace {
@@ -29,9 +29,9 @@ namespace {
 
 void check_launch(const RunnerOptions& options) {
     const RunOptions& run = options.run;
-    if (run.launch == Launch::mpi || (run.launch == Launch::automatic && inside_mpi_job())) {
+    if (resolved(run.launch) != Launch::local) {
         throw Error{Errc::unsupported,
-                    "a runner starts processes of its own and cannot use the ranks of an MPI job; "
+                    "a runner starts processes of its own and cannot use the ranks of a job; "
                     "start the program without mpirun, or set RunOptions::launch to local"};
     }
     if (run.transport == TransportKind::mpi) {

@@ -21,7 +21,7 @@
 #include "cli/command.hpp"
 #include "cli/options.hpp"
 #include "cli/run_arguments.hpp"
-#include "launch/mpi_launch.hpp"
+#include "launch/job_launch.hpp"
 #include "launch/run_record.hpp"
 #include "launch/slurm.hpp"
 #include "launch/slurm_script.hpp"
@@ -103,7 +103,7 @@ struct Launching {
     job.name = plan.pipeline;
     job.tasks = launching.brings_processes ? 1 : plan.ranks();
     job.cpus_per_task = launching.brings_processes ? cpus * plan.ranks() : cpus;
-    job.mpi = launching.brings_processes ? "" : arguments.mpi;
+    job.mpi = launching.brings_processes ? "" : arguments.run.options.launch == Launch::tcp ? "none" : arguments.mpi;
     job.directory = fs::current_path().string();
     job.options = arguments.sbatch;
     for (const std::string& text : arguments.more_sbatch) job.options.push_back(sbatch_option(text));

@@ -1,5 +1,4 @@
 #include <csignal>
-#include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <ostream>
@@ -14,12 +13,14 @@
 #include "cli/options.hpp"
 #include "cli/run_arguments.hpp"
 #include "http/run_view.hpp"
+#include "launch/job_launch.hpp"
 
 namespace penstock::cli {
 namespace {
 
 constexpr std::array launch_words{Word<Launch>{"auto", Launch::automatic}, Word<Launch>{"local", Launch::local},
-                                  Word<Launch>{"mpi", Launch::mpi}};
+                                  Word<Launch>{"mpi", Launch::mpi}, Word<Launch>{"pmix", Launch::pmix},
+                                  Word<Launch>{"tcp", Launch::tcp}};
 constexpr std::array idle_words{Word<Idle>{"adaptive", Idle::adaptive}, Word<Idle>{"spin", Idle::spin},
                                 Word<Idle>{"block", Idle::block}};
 constexpr std::array bind_words{Word<Bind>{"auto", Bind::automatic}, Word<Bind>{"none", Bind::none},
@@ -34,17 +35,8 @@ constexpr std::string_view exit_codes =
     "  2  invalid input         6  a process is gone         138  stopped by SIGUSR1\n"
     "  3  unsupported                                        143  stopped by SIGTERM";
 
-/// True in all processes of an MPI job but the first, which speaks for all of them.
-bool is_follower(Launch launch) {
-    if (launch == Launch::local) return false;
-    for (const auto* variable : {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"}) {
-        if (const char* rank = std::getenv(variable)) return std::string_view{rank} != "0";
-    }
-    return false;
-}
-
 int finish(const Program& program, const RunArguments& arguments, const RunResult& result) {
-    if (!result.coordinator || is_follower(arguments.options.launch)) return result.exit_code;
+    if (!result.coordinator || !speaks_for_job(arguments.options.launch)) return result.exit_code;
     if (!result.error.empty())
         report_failure(program, {.message = result.error, .exit_code = result.exit_code, .report = result.report});
     if (program.json && result.error.empty()) program.out << result.report << '\n';
@@ -90,15 +82,16 @@ int run_pipeline(const Program& program, RunArguments& arguments) {
         Runtime runtime{options};
         return finish(program, arguments, runtime.try_run(spec));
     } catch (const Error& error) {
-        if (is_follower(options.launch)) return exit_code(error.code());
+        if (!speaks_for_job(options.launch)) return exit_code(error.code());
         throw;
     }
 }
 
 void add_run_options(CLI::App& command, RunArguments& arguments) {
     auto& options = arguments.options;
-    add_choice(command, "--launch", options.launch, Vocabulary<Launch>{launch_words},
-               "How the processes come to life: started here, or the ranks of an MPI job");
+    add_choice(
+        command, "--launch", options.launch, Vocabulary<Launch>{launch_words},
+        "How the processes come to life: started here, or the ranks of a job that meet through MPI, PMIx or TCP");
     const auto read_transport = [&options](const std::string& name) { options.transport = transport_kind(name); };
     command.add_option_function<std::string>("--transport", read_transport, "Force one transport for every pair")
         ->type_name(choices_text(names_of(vocabulary::transport)))

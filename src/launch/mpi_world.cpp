@@ -258,13 +258,21 @@ void MpiWorld::split(int colour) {
     state_->stage = CommHandle{stage};
 }
 
-int MpiWorld::stage_communicator() const noexcept {
+std::optional<int> MpiWorld::stage_communicator() const noexcept {
     return MPI_Comm_c2f(state_->stage.get());
 }
 
 void MpiWorld::abort(int exit_code) noexcept {
     MPI_Abort(MPI_COMM_WORLD, exit_code);
     std::_Exit(exit_code);
+}
+
+std::unique_ptr<JobWorld> join_mpi_job(std::chrono::milliseconds timeout) {
+    return std::make_unique<MpiWorld>(timeout);
+}
+
+bool has_mpi() noexcept {
+    return true;
 }
 
 }  // namespace penstock

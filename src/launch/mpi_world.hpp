@@ -3,10 +3,11 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "transports/transport.hpp"
+#include "launch/job_world.hpp"
 
 namespace penstock {
 
@@ -16,7 +17,7 @@ namespace penstock {
 /// Going away it waits until every rank has come that far. When an exception drives it away it waits for a second only,
 /// and when a rank did not answer in time not at all: it then leaves without ending MPI, and the job's launcher, which
 /// sees that, ends the other ranks.
-class MpiWorld final : public Bootstrap {
+class MpiWorld final : public JobWorld {
 public:
     /// @param timeout  For each collective call, until all ranks have joined in.
     explicit MpiWorld(std::chrono::milliseconds timeout = std::chrono::seconds{60});
@@ -32,18 +33,13 @@ public:
     [[nodiscard]] std::vector<std::string> allgather(const std::string& mine) override;
 
     /// Which MPI this is, what threads may do, and which of its message layers it runs on.
-    [[nodiscard]] std::string describe() const;
+    [[nodiscard]] std::string describe() const override;
 
-    /// Groups the ranks by colour, ordered by rank. Collective.
-    void split(int colour);
-    /// The communicator of this rank's colour, as MPI_Comm_f2c takes it. REQUIRES: `split` was called.
-    [[nodiscard]] int stage_communicator() const noexcept;
-
-    /// Waits until every rank goes away. @return false if some have not come that far in time.
-    [[nodiscard]] bool all_leave(std::chrono::milliseconds timeout);
-
-    /// Ends all ranks of the job.
-    [[noreturn]] void abort(int exit_code) noexcept;
+    void split(int colour) override;
+    /// REQUIRES: `split` was called.
+    [[nodiscard]] std::optional<int> stage_communicator() const noexcept override;
+    [[nodiscard]] bool all_leave(std::chrono::milliseconds timeout) override;
+    [[noreturn]] void abort(int exit_code) noexcept override;
 
 private:
     struct State;

@@ -5,8 +5,8 @@
 #include <penstock/runtime.hpp>
 
 #include "base/quantity.hpp"
+#include "launch/job_launch.hpp"
 #include "launch/local_processes.hpp"
-#include "launch/mpi_launch.hpp"
 #include "launch/run.hpp"
 #include "launch/run_directory.hpp"
 #include "runtime/snapshot.hpp"
@@ -55,8 +55,11 @@ template <class T, std::size_t N>
                 "'" + std::string{option} + "' is one of " + names + ", not '" + std::string{text} + "'"};
 }
 
-constexpr std::array<std::pair<std::string_view, Launch>, 3> launches{
-    {{"auto", Launch::automatic}, {"local", Launch::local}, {"mpi", Launch::mpi}}};
+constexpr std::array<std::pair<std::string_view, Launch>, 5> launches{{{"auto", Launch::automatic},
+                                                                       {"local", Launch::local},
+                                                                       {"mpi", Launch::mpi},
+                                                                       {"pmix", Launch::pmix},
+                                                                       {"tcp", Launch::tcp}}};
 constexpr std::array<std::pair<std::string_view, Idle>, 3> idles{
     {{"adaptive", Idle::adaptive}, {"spin", Idle::spin}, {"block", Idle::block}}};
 constexpr std::array<std::pair<std::string_view, Bind>, 4> binds{
@@ -127,13 +130,15 @@ RunOptions& Runtime::options() noexcept {
 RunResult Runtime::try_run(const PipelineSpec& spec) {
     const RunOptions& options = state_->options;
     try {
-        const bool mpi = options.launch == Launch::mpi || (options.launch == Launch::automatic && inside_mpi_job());
+        const Launch launch = resolved(options.launch);
+        const bool in_job = launch != Launch::local;
         const bool fills = std::ranges::find(spec.stages, StageSpec::fill, &StageSpec::instances) != spec.stages.end();
-        Plan plan = make_plan(spec, state_->registry, mpi && fills ? mpi_job_size() : 0);
+        Plan plan = make_plan(spec, state_->registry, in_job && fills ? job_size() : 0);
         force_transport(plan, options.transport);
-        return mpi ? run_mpi(plan, state_->registry, options) : run_local(plan, state_->registry, options);
+        return in_job ? run_job(launch, plan, state_->registry, options) : run_local(plan, state_->registry, options);
     } catch (const Error& error) {
-        return {.exit_code = exit_code(error.code()), .error = error.what(), .coordinator = speaks_for_job()};
+        return {
+            .exit_code = exit_code(error.code()), .error = error.what(), .coordinator = speaks_for_job(options.launch)};
     }
 }
 

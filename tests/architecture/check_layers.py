@@ -41,6 +41,7 @@ INTERFACE_ONLY = {
 # Third-party header: the files under src/ that may see it. What the patterns do not name may not.
 CONFINED = {
     "mpi.h": ["transports/mpi/*", "launch/*", "operators/hdf5/stage_group.hpp"],
+    "pmix": ["launch/pmix_world.cpp"],
     "ucp/": ["transports/ucx/*"],
     "ucs/": ["transports/ucx/*"],
     "uct/": ["transports/ucx/*"],

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "launch/job_world.hpp"
+
+namespace penstock {
+
+/// The job this process belongs to by PMIx, as `srun --mpi=pmix` and mpirun offer it: MPI is not initialised. Once in a
+/// process's life. What the ranks tell each other goes through the daemons that started them.
+class PmixWorld final : public JobWorld {
+public:
+    explicit PmixWorld(std::chrono::milliseconds timeout);
+    ~PmixWorld() override;
+    PmixWorld(const PmixWorld&) = delete;
+    PmixWorld& operator=(const PmixWorld&) = delete;
+
+    [[nodiscard]] Rank rank() const noexcept override { return rank_; }
+    [[nodiscard]] Rank size() const noexcept override { return size_; }
+    [[nodiscard]] std::vector<std::string> allgather(const std::string& mine) override;
+    [[nodiscard]] std::string describe() const override;
+    [[nodiscard]] bool all_leave(std::chrono::milliseconds timeout) override;
+    [[noreturn]] void abort(int exit_code) noexcept override;
+    [[nodiscard]] int orphan_exit_code() const noexcept override { return 1; }  // srun reports the highest of all
+
+private:
+    std::chrono::milliseconds timeout_;
+    Rank rank_ = 0;
+    Rank size_ = 0;
+    std::string job_;
+    std::uint64_t calls_ = 0;  ///< Of `allgather`: each has keys of its own.
+};
+
+}  // namespace penstock
