@@ -23,7 +23,7 @@ packages_of() { # program
     mapfile -t paths < <(ldd "$1" | awk '$2 == "=>" && $3 ~ "^/" { print $3 }' | xargs -r readlink -f)
     # A package may know a file below /lib or below /usr/lib, which are one folder.
     for path in "${paths[@]}"; do paths+=("${path#/usr}"); done
-    { dpkg-query -S "${paths[@]}" 2>/dev/null || true; } | grep -v ^diversion | sed 's/:.*//' | sort -u
+    { dpkg-query -S "${paths[@]}" 2>/dev/null || true; } | sed '/^diversion /d; s/:.*//' | sort -u
 }
 
 [ $# = 2 ] || fail "usage: head-node.sh SOURCE PREFIX"
