@@ -56,9 +56,9 @@ class OneMachine(ThroughputTestCase):
         run = self.measure(*SMALL, "--line-rate", "50", "--json", rows)
 
         self.assertIn("nodes: this machine, no network\n", run.out)
-        self.assertRegex(run.out, r"size +instances +transport +GB/s +of line +fi_rdm_bw +osu_mbw_mr\n")
+        self.assertRegex(run.out, r"size +instances +transport +GB/s +of line +fabtests +osu_mbw_mr\n")
         self.assertRegex(run.out, r"64 KiB +1 +shm +\d+\.\d\d +\d+% +- +-\n")
-        self.assertIn("fi_rdm_bw: not measured, as there is no other node", run.out)
+        self.assertIn("fabtests: not measured, as there is no other node", run.out)
         self.assert_rows(rows, 50, "shm")
 
     def test_leaves_out_a_transport_that_is_not_built(self):
@@ -124,6 +124,16 @@ class TwoHosts(ThroughputTestCase):
         self.assertNotRegex(run.out, r"64 KiB +1 +shm ")
         self.assertRegex(run.out, r"1 instances over \w+ \(no shared memory: ")
 
+    def test_says_what_another_program_says_instead_of_a_figure(self):
+        tools = self.folder / "tools"
+        tools.mkdir()
+        (tools / "osu_mbw_mr").write_text("#!/bin/bash\necho no bandwidth today\n")
+        (tools / "osu_mbw_mr").chmod(0o755)
+        run = self.measure_between("--sizes", "64KiB", "--instances", "1", "--gigabytes", "0.01",
+                                   env={"PATH": f"{tools}:{os.environ['PATH']}"})
+
+        self.assertRegex(run.out, "osu_mbw_mr: no MB/s in the last line of what it says: no bandwidth today")
+
     def test_sets_what_others_reach_beside_it(self):
         tools = self.folder / "tools"
         tools.mkdir()
@@ -136,7 +146,7 @@ class TwoHosts(ThroughputTestCase):
 
         self.assertRegex(run.out, r"64 KiB +2 +\w+ +\d+\.\d\d +\d+% +7\.65 +4\.32\n")
         limits = {row["case"].partition("limit: ")[2]: row["limit"] for row in json.loads(rows.read_text())}
-        self.assertEqual(limits, {"": 12.5, "fi_rdm_bw": 7.65432, "osu_mbw_mr": 4.321})
+        self.assertEqual(limits, {"": 12.5, "fabtests": 7.65432, "osu_mbw_mr": 4.321})
 
 
 if __name__ == "__main__":
