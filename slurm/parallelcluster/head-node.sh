@@ -17,15 +17,6 @@ fail() {
     exit 1
 }
 
-# Prints the packages that the libraries of a program belong to; those without one come with the image.
-packages_of() { # program
-    local paths path
-    mapfile -t paths < <(ldd "$1" | awk '$2 == "=>" && $3 ~ "^/" { print $3 }' | xargs -r readlink -f)
-    # A package may know a file below /lib or below /usr/lib, which are one folder.
-    for path in "${paths[@]}"; do paths+=("${path#/usr}"); done
-    { dpkg-query -S "${paths[@]}" 2>/dev/null || true; } | sed '/^diversion /d; s/:.*//' | sort -u
-}
-
 [ $# = 2 ] || fail "usage: head-node.sh SOURCE PREFIX"
 source=$1
 prefix=$2
@@ -51,7 +42,7 @@ cmake --preset release -B "$work/build" -DMPI_HOME="$mpi" -DPENSTOCK_MPI=ON -DPE
 cmake --build "$work/build" -j "$(nproc)"
 cmake --install "$work/build" --prefix "$prefix"
 
-packages_of "$prefix/bin/penstock" >"$work/packages"
+packaging/runtime-packages "$prefix/bin/penstock" >"$work/packages"
 [ -s "$work/packages" ] || fail "no package is known for any library of $prefix/bin/penstock"
 mv "$work/packages" "$prefix/packages"
 chmod -R a+rX "$prefix"

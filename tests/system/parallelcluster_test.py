@@ -231,7 +231,8 @@ class NodeScripts(unittest.TestCase):
         self.stand_in("cmake", f'[ "$1" != --install ] || {{ mkdir -p "$4/bin" && cp "{program()}" "$4/bin/"; }}')
         self.archive = self.folder / "penstock.tar.gz"
         with tarfile.open(self.archive, "w:gz") as archive:
-            archive.add(SOURCE / "CMakePresets.json", "CMakePresets.json")
+            for name in ("CMakePresets.json", "packaging/runtime-packages"):
+                archive.add(SOURCE / name, name)
         mpi = self.folder / "mpi" / "bin"
         mpi.mkdir(parents=True)
         (mpi / "mpicc").symlink_to("/bin/true")
