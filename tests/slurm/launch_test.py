@@ -394,11 +394,11 @@ class Shipped(SlurmTestCase):
 
 
     def test_throughput(self):
-        for name, line_rate in (("c5n", 12.5), ("p4d", 50)):
+        for name, line_rate, nodes in (("c5n", 12.5, 2), ("p4d", 50, 4)):
             with self.subTest(name):
                 rows = self.folder / f"{name}.json"
                 job = slurm("env", f"PENSTOCK={program()}", "sbatch", "--parsable", "-o", self.folder / "job-%j.out", "-D",
-                            self.folder, "-p", slurm("sinfo", "-h", "-o", "%R").split()[0],
+                            self.folder, "-N", str(nodes), "-p", slurm("sinfo", "-h", "-o", "%R").split()[0],
                             SOURCE / "slurm" / f"throughput-{name}.sbatch", "--sizes", "256KiB", "--instances", "2",
                             "--gigabytes", "0.05", "--json", rows)
                 self.jobs.append(job)
@@ -406,7 +406,7 @@ class Shipped(SlurmTestCase):
                 self.assertEqual(state_of(job), "COMPLETED", self.output_of(job))
 
                 said = self.output_of(job)
-                self.assertRegex(said, r"nodes: srun on n\d, n\d\n")
+                self.assertRegex(said, rf"nodes: srun on n\d(, n\d){{{nodes - 1}}}\n")
                 self.assertIn("no EFA and no InfiniBand on this node", said)
                 self.assertRegex(said, r"256 KiB +2 +mpi +\d+\.\d\d +\d+% +- +-\n")
                 measured = json.loads(rows.read_text())

@@ -1,10 +1,9 @@
 """The clusters of slurm/parallelcluster: their configurations, and the scripts that install Penstock on their nodes.
 
-Nothing here asks AWS. PENSTOCK_PCLUSTER_PYTHON names a Python that has aws-parallelcluster, where this one has not.
+Nothing here asks AWS.
 """
 
 import importlib.util
-import json
 import os
 import pathlib
 import re
@@ -28,23 +27,7 @@ SCRIPTS = ("head-node.sh", "compute-node.sh")
 VARIABLES = {"AWS_REGION": "us-east-1", "PENSTOCK_HEAD_SUBNET": "subnet-0123456789abcdef0",
              "PENSTOCK_COMPUTE_SUBNET": "subnet-0123456789abcdef1", "PENSTOCK_SECURITY_GROUP": "sg-0123456789abcdef0",
              "PENSTOCK_KEY_NAME": "my key", "PENSTOCK_BUCKET": "my-bucket"}
-PCLUSTER_PYTHON = os.environ.get("PENSTOCK_PCLUSTER_PYTHON",
-                                 sys.executable if importlib.util.find_spec("pcluster") else "")
 LONGEST_S = 120
-
-# With the region that it takes from the environment, a configuration becomes a value as `pcluster` makes it.
-LOAD = """
-import json, sys, yaml
-from marshmallow import ValidationError
-from pcluster.schemas.cluster_schema import ClusterSchema
-try:
-    cluster = ClusterSchema(cluster_name="penstock").load(yaml.safe_load(sys.stdin))
-except ValidationError as error:
-    sys.exit(json.dumps(error.messages))
-print(json.dumps([[queue.name, compute.efa.enabled, queue.networking.placement_group.enabled, compute.max_count]
-                  for queue in cluster.scheduling.queues for compute in queue.compute_resources]))
-"""
-
 
 def fill(name, **changes):
     """Runs slurm/parallelcluster/fill with these variables; None leaves one out."""
@@ -187,32 +170,20 @@ class SecurityGroup(unittest.TestCase):
         self.assertEqual([name for name, each in self.resources.items() if each["Type"].endswith("Ingress")], ["FromNodes"])
 
 
-@unittest.skipUnless(PCLUSTER_PYTHON, "aws-parallelcluster is missing; pip install it into an environment and name its Python "
-                                      "in PENSTOCK_PCLUSTER_PYTHON")
-class Schema(unittest.TestCase):
-    def load(self, text):
-        clean = {**os.environ, "AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true"}
-        return subprocess.run([PCLUSTER_PYTHON, "-c", LOAD], input=text, env=clean, check=False, capture_output=True, text=True,
-                              timeout=LONGEST_S)
+@unittest.skipUnless(yaml, "python3-yaml is missing; on Debian: apt-get install python3-yaml")
+class Network(unittest.TestCase):
+    def test_templates_say_what_the_page_asks_them_for(self):
+        page = (SOURCE / "docs" / "aws.md").read_text()
+        for stack, template in (("penstock-network", "network.yaml"), ("penstock-security", "security-group.yaml")):
+            asked = set(re.findall(rf"output {stack} (\w+)", page))
+            self.assertEqual(asked, set(yaml.safe_load((FOLDER / template).read_text())["Outputs"]))
 
-    def test_takes_the_configurations(self):
-        expected = [["c5n", True, True, 8], ["p4d", True, True, 4]]
-        for number, name in enumerate(CLUSTERS):
-            with self.subTest(name):
-                done = self.load(filled(name))
-                self.assertEqual(done.returncode, 0, done.stderr)
-                self.assertEqual(json.loads(done.stdout), expected[: number + 1])
+    def test_has_both_subnets_in_one_zone(self):
+        resources = yaml.safe_load((FOLDER / "network.yaml").read_text())["Resources"]
 
-    def test_refuses_what_is_wrong_in_them(self):
-        text = filled("c5n.yaml")
-        for right, wrong, named in (("MaxCount: 8", "MaxCont: 8", "MaxCont"), ("SCRATCH_2", "SCRATCH_9", "DeploymentType"),
-                                    ("Enabled: true", "Enabled: perhaps", "Efa"), ("OnNodeConfigured", "OnNodeReady", "OnNodeReady"),
-                                    ("PlacementGroup", "Placement", "Placement")):
-            with self.subTest(wrong):
-                self.assertIn(right, text)
-                done = self.load(text.replace(right, wrong))
-                self.assertNotEqual(done.returncode, 0)
-                self.assertIn(named, done.stderr)
+        self.assertEqual({resources[name]["Properties"]["AvailabilityZone"]["Ref"] for name in ("HeadSubnet", "ComputeSubnet")},
+                         {"Zone"})
+        self.assertNotIn("MapPublicIpOnLaunch", resources["ComputeSubnet"]["Properties"])
 
 
 class NodeScripts(unittest.TestCase):
