@@ -7,7 +7,8 @@ set -euo pipefail
 
 # Those of bootstrap.sh but for MPI and UCX: MPI is the one that comes with EFA, and UCX would take TCP, as it has no EFA.
 packages=(build-essential cmake ninja-build pkg-config libfmt-dev libspdlog-dev nlohmann-json3-dev libcli11-dev
-          libtrilinos-kokkos-dev libcpp-httplib-dev libhdf5-dev libhwloc-dev)
+          libhdf5-dev libhwloc-dev)
+optional_packages=(libtrilinos-kokkos-dev libcpp-httplib-dev)
 mpi=${MPI_HOME:-/opt/amazon/openmpi}
 libfabric=${LIBFABRIC_HOME:-/opt/amazon/efa}
 modulefiles=${MODULEFILES:-/usr/share/modules/modulefiles}
@@ -24,6 +25,13 @@ prefix=$2
 
 export DEBIAN_FRONTEND=noninteractive
 apt-get -o DPkg::Lock::Timeout=300 -qq update
+for package in "${optional_packages[@]}"; do
+    if apt-cache show "$package" >/dev/null 2>&1; then
+        packages+=("$package")
+    else
+        echo "head-node.sh: this release has no package \"$package\"; going on without it" >&2
+    fi
+done
 apt-get -o DPkg::Lock::Timeout=300 -qq install -y --no-install-recommends "${packages[@]}"
 
 work=$(mktemp -d)
