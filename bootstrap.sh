@@ -12,7 +12,7 @@ optional_packages=(openmpi-bin libopenmpi-dev libpmix-dev libucx-dev libtrilinos
                    libhdf5-openmpi-dev libhwloc-dev)
 test_packages=(libgtest-dev libgmock-dev python3 python3-jsonschema hdf5-tools python3-h5py python3-matplotlib
                python3-zmq spin groff-base man-db bash-completion environment-modules dpkg-dev slurm-wlm munge
-               iproute2)
+               iproute2 python3-yaml shellcheck)
 check_packages=(git clang-14 clang libclang-rt-14-dev llvm-14 clang-format-14)
 dev_packages=(clang-tidy-14 gcovr libbenchmark-dev)
 

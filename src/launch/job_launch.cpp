@@ -99,10 +99,9 @@ std::uint32_t job_size() {
 }
 
 bool speaks_for_job(Launch launch) noexcept {
-    const Launch how = resolved(launch);
-    if (how == Launch::local) return true;
-    const char* rank = how == Launch::tcp ? first_variable({"PENSTOCK_RANK", "SLURM_PROCID"})
-                                          : first_variable({"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"});
+    if (launch == Launch::local) return true;
+    const char* rank = launch == Launch::tcp ? first_variable({"PENSTOCK_RANK", "SLURM_PROCID"})
+                                             : first_variable({"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK"});
     return rank == nullptr || std::string_view{rank} == "0";
 }
 

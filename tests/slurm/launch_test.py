@@ -378,7 +378,8 @@ class Shipped(SlurmTestCase):
 
     def setUp(self):
         super().setUp()
-        (self.folder / "jobs").symlink_to(SOURCE / "jobs")  # the scripts run where the repository lies
+        for name in ("jobs", "bench", "slurm"):
+            (self.folder / name).symlink_to(SOURCE / name)  # the scripts run where the repository lies
 
     def test_demo(self):
         self.assert_demo_rows(self.run_script("demo.sbatch").result(), range(100_000))
@@ -390,6 +391,27 @@ class Shipped(SlurmTestCase):
         sent = folder.channel("streamer-collector")
         self.assertEqual((sent["delivered"], sent["dropped"]), (sent["published"], 0))
         self.assertGreater(sent["published"], 0)
+
+
+    def test_throughput(self):
+        for name, line_rate, nodes in (("c5n", 12.5, 2), ("p4d", 50, 4)):
+            with self.subTest(name):
+                rows = self.folder / f"{name}.json"
+                job = slurm("env", f"PENSTOCK={program()}", "sbatch", "--parsable", "-o", self.folder / "job-%j.out", "-D",
+                            self.folder, "-N", str(nodes), "-p", slurm("sinfo", "-h", "-o", "%R").split()[0],
+                            SOURCE / "slurm" / f"throughput-{name}.sbatch", "--sizes", "256KiB", "--instances", "2",
+                            "--gigabytes", "0.05", "--json", rows)
+                self.jobs.append(job)
+                wait_until(lambda: state_of(job) in ("COMPLETED", "FAILED"), "the end of the job", LONGEST_JOB_S)  # noqa: B023
+                self.assertEqual(state_of(job), "COMPLETED", self.output_of(job))
+
+                said = self.output_of(job)
+                self.assertRegex(said, rf"nodes: srun on n\d(, n\d){{{nodes - 1}}}\n")
+                self.assertIn("no EFA and no InfiniBand on this node", said)
+                self.assertRegex(said, r"256 KiB +2 +mpi +\d+\.\d\d +\d+% +- +-\n")
+                measured = json.loads(rows.read_text())
+                self.assertIn((262144, line_rate), [(each["size_bytes"], each["limit"]) for each in measured])
+        self.assertEqual(list(self.folder.glob("throughput-*")), [], "it cleans up")
 
 
 class TwoUsers(SlurmTestCase):

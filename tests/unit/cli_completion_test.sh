@@ -26,7 +26,7 @@ expect() {
 expect "va" "validate"
 expect "pl" "plan"
 expect "run --la" "--launch"
-expect "run --launch " "auto local mpi"
+expect "run --launch " "auto local mpi pmix tcp"
 expect "run --runs-dir r" "runs"
 expect "run " "runs job.json"
 expect "lint jo" "job.json"

@@ -53,7 +53,7 @@ TEST(ManPage, OfACommandHasItsArgumentsOptionsDefaultsExamplesAndExitCodes) {
     EXPECT_EQ(answer.code, 0);
     for (const char* expected :
          {".SH NAME\npenstock\\-run \\- ", ".B penstock run\n[\\fIOPTIONS\\fR]\n\\fIFILE\\fR\n", ".SH ARGUMENTS",
-          "\\fB\\-\\-launch\\fR \\fI{auto,local,mpi}\\fR\n", "default \\fBauto\\fR",
+          "\\fB\\-\\-launch\\fR \\fI{auto,local,mpi,pmix,tcp}\\fR\n", "default \\fBauto\\fR",
           "\\fB\\-\\-set\\fR \\fISTAGE.PARAM=VALUE\\fR ...", "\\fB\\-h\\fR, \\fB\\-\\-help\\fR", "in [1 \\- 1048576]",
           ".SH EXAMPLES", ".SH EXIT CODES", ".SH SEE ALSO\n\\fBpenstock\\fR(1)"})
         EXPECT_THAT(answer.out, HasSubstr(expected));
