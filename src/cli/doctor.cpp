@@ -1,11 +1,16 @@
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <cstdlib>
 #include <memory>
 #include <ostream>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include <penstock/error.hpp>
 #include <penstock/plan.hpp>
@@ -14,16 +19,21 @@
 #include "cli/command.hpp"
 #include "cli/options.hpp"
 #include "doctor/diagnosis.hpp"
+#include "doctor/heat_map.hpp"
+#include "doctor/job_peers.hpp"
 #include "launch/mpi_launch.hpp"
 #include "launch/process_identity.hpp"
+#include "launch/run_directory.hpp"
 
 namespace penstock::cli {
 namespace {
 
 using doctor::Finding;
 using doctor::Findings;
+using doctor::PeerMatrix;
 using doctor::Severity;
 using Json = nlohmann::ordered_json;
+using Rank = std::uint32_t;
 
 constexpr std::array bad_first{Severity::error, Severity::warning, Severity::note};
 
@@ -32,6 +42,10 @@ struct DoctorArguments {
     std::uint32_t ranks = 0;
     std::string runs_dir = "runs";
     bool markdown = false;
+    bool peers = false;
+    double seconds = 5;
+    bool together = false;
+    std::string svg = {};
 };
 
 [[nodiscard]] std::string plural(std::size_t count, std::string_view what) {
@@ -74,6 +88,26 @@ struct DoctorArguments {
     return json;
 }
 
+[[nodiscard]] Json peers_json(const PeerMatrix& matrix) {
+    Json json{{"hosts", matrix.hosts}, {"pairs", Json::array()}};
+    for (Rank from = 0; from < matrix.ranks(); ++from) {
+        for (Rank to = 0; to < matrix.ranks(); ++to) {
+            const doctor::PairFigures& pair = matrix.at(from, to);
+            if (from == to) continue;
+            Json entry{{"from", from}, {"to", to}};
+            if (pair.problem.empty()) {
+                entry["transport"] = pair.transport;
+                entry["latency_us"] = pair.latency_us;
+                entry["bytes_per_s"] = pair.bytes_per_s;
+            } else {
+                entry["problem"] = pair.problem;
+            }
+            json["pairs"].push_back(std::move(entry));
+        }
+    }
+    return json;
+}
+
 [[nodiscard]] std::string catalogue_page() {
     std::string text =
         "<!-- Made by `penstock doctor --markdown`. -->\n"
@@ -97,17 +131,67 @@ struct DoctorArguments {
     return make_plan(load({.file = arguments.file, .settings = {}}), Registry::with_builtins()).ranks();
 }
 
+[[nodiscard]] Findings examine_here(const DoctorArguments& arguments, std::uint32_t ranks) {
+    const auto system = doctor::System::here();
+    return examine(system, doctor::needs_of(system, ranks, arguments.runs_dir));
+}
+
+[[nodiscard]] int exit_code_of(const Findings& findings) {
+    return findings.count(Severity::error) == 0 ? 0 : 1;
+}
+
+/// mpirun puts a terminal in the way even of a file, so the locale has to agree.
+[[nodiscard]] bool can_show_blocks() {
+    for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
+        const std::string_view locale = std::getenv(name) == nullptr ? "" : std::getenv(name);
+        if (locale.empty()) continue;
+        const bool is_utf8 = locale.find("UTF-8") != locale.npos || locale.find("utf8") != locale.npos;
+        return is_utf8 && ::isatty(STDOUT_FILENO) != 0;
+    }
+    return false;
+}
+
+/// In rank 0, with the figures of all.
+int tell_peers(const Program& program, const DoctorArguments& arguments, const PeerMatrix& matrix) {
+    const Findings findings = examine_here(arguments, 0);
+    if (program.json) {
+        Json json = json_of(findings);
+        json["peers"] = peers_json(matrix);
+        program.out << json_text(json);
+    } else {
+        program.out << text_of(findings) << '\n' << doctor::heat_map_text(matrix, can_show_blocks());
+    }
+    if (!arguments.svg.empty()) {
+        replace_file(arguments.svg, doctor::heat_map_svg(matrix), "write it somewhere else with --svg");
+    }
+    program.out.flush();  // the job may be aborted after this
+    return matrix.is_complete() ? exit_code_of(findings) : exit_code(Errc::timed_out);
+}
+
+int measure_peers(const Program& program, const DoctorArguments& arguments) {
+    using Seconds = std::chrono::duration<double>;
+    const doctor::PeerOptions options{
+        .time = std::chrono::duration_cast<std::chrono::nanoseconds>(Seconds{arguments.seconds}),
+        .arena_bytes = RunOptions{}.arena_bytes,
+        .together = arguments.together};
+    return doctor::measure_job(options,
+                               [&](const PeerMatrix& matrix) { return tell_peers(program, arguments, matrix); });
+}
+
 int diagnose(const Program& program, const DoctorArguments& arguments) {
     if (arguments.markdown) {
         program.out << catalogue_page();
         return 0;
     }
     const std::uint32_t ranks = ranks_of(arguments);
+    if (arguments.peers) return measure_peers(program, arguments);
+    if (!arguments.svg.empty() || arguments.together) {
+        throw Error{Errc::invalid_input, "--svg and --together belong to --peers; add it"};
+    }
     if (!speaks_for_job()) return 0;
-    const auto system = doctor::System::here();
-    const Findings findings = examine(system, doctor::needs_of(system, ranks, arguments.runs_dir));
+    const Findings findings = examine_here(arguments, ranks);
     program.out << (program.json ? json_text(json_of(findings)) : text_of(findings));
-    return findings.count(Severity::error) == 0 ? 0 : 1;
+    return exit_code_of(findings);
 }
 
 }  // namespace
@@ -125,9 +209,20 @@ void add_doctor(CLI::App& app, Program& program) {
         ->capture_default_str();
     add_json_flag(*command, program, "Print the findings as JSON");
     command->add_flag("--markdown", arguments->markdown, "Print all that can be found as a page of Markdown");
-    command->footer(examples({"penstock doctor", "penstock doctor jobs/streaming-demo.json --runs-dir /scratch/runs",
-                              "penstock doctor --json"}) +
-                    "\n\nThe exit code is 1 when there is an error among the findings, else 0.");
+    command->add_flag("--peers", arguments->peers,
+                      "In an MPI job: also measure latency and bandwidth between all pairs of ranks");
+    command->add_option("--seconds", arguments->seconds, "For all pairs together, about")
+        ->type_name("SECONDS")
+        ->check(CLI::Range(0.1, 3600.0))
+        ->capture_default_str();
+    command->add_flag("--together", arguments->together,
+                      "Measure pairs that have no rank in common at the same time, as a run would load the network");
+    command->add_option("--svg", arguments->svg, "Draw the pairs into this file, too")->type_name("IMAGE");
+    command->footer(
+        examples({"penstock doctor", "penstock doctor jobs/streaming-demo.json --runs-dir /scratch/runs",
+                  "penstock doctor --json", "mpirun -n 4 penstock doctor --peers --svg pairs.svg"}) +
+        "\n\nThe exit code is 1 when there is an error among the findings, and 5 when a pair of ranks could "
+        "not be measured.");
     command->final_callback(
         [&program, arguments] { program.action = [&program, arguments] { return diagnose(program, *arguments); }; });
 }
