@@ -52,12 +52,16 @@ struct DoctorArguments {
     return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
 }
 
-[[nodiscard]] std::string text_of(const Findings& findings) {
+[[nodiscard]] std::string text_of_offers(const Findings& findings) {
     Table there{{"what", "there is"}};
-    std::string text;
     for (const Finding& finding : findings.all()) {
         if (finding.severity == Severity::ok) there.add({std::string{finding.id}, finding.seen});
     }
+    return there.text();
+}
+
+[[nodiscard]] std::string text_of_problems(const Findings& findings) {
+    std::string text;
     for (const Severity severity : bad_first) {
         for (const Finding& finding : findings.all()) {
             if (finding.severity != severity) continue;
@@ -65,9 +69,13 @@ struct DoctorArguments {
                                 finding.means, finding.fix);
         }
     }
-    return fmt::format("{}{}\n{}, {}, {}\n", there.text(), text, plural(findings.count(Severity::error), "error"),
+    return fmt::format("{}\n{}, {}, {}\n", text, plural(findings.count(Severity::error), "error"),
                        plural(findings.count(Severity::warning), "warning"),
                        plural(findings.count(Severity::note), "note"));
+}
+
+[[nodiscard]] std::string text_of(const Findings& findings) {
+    return text_of_offers(findings) + text_of_problems(findings);
 }
 
 [[nodiscard]] Json json_of(const Findings& findings) {
@@ -89,7 +97,7 @@ struct DoctorArguments {
 }
 
 [[nodiscard]] Json peers_json(const PeerMatrix& matrix) {
-    Json json{{"hosts", matrix.hosts}, {"pairs", Json::array()}};
+    Json json{{"hosts", matrix.hosts}, {"notes", matrix.notes}, {"pairs", Json::array()}};
     for (Rank from = 0; from < matrix.ranks(); ++from) {
         for (Rank to = 0; to < matrix.ranks(); ++to) {
             const doctor::PairFigures& pair = matrix.at(from, to);
@@ -136,10 +144,6 @@ struct DoctorArguments {
     return examine(system, doctor::needs_of(system, ranks, arguments.runs_dir));
 }
 
-[[nodiscard]] int exit_code_of(const Findings& findings) {
-    return findings.count(Severity::error) == 0 ? 0 : 1;
-}
-
 /// mpirun puts a terminal in the way even of a file, so the locale has to agree.
 [[nodiscard]] bool can_show_blocks() {
     for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
@@ -151,21 +155,58 @@ struct DoctorArguments {
     return false;
 }
 
-/// In rank 0, with the figures of all.
-int tell_peers(const Program& program, const DoctorArguments& arguments, const PeerMatrix& matrix) {
+/// What one rank of each host tells rank 0.
+[[nodiscard]] std::string node_text(const DoctorArguments& arguments) {
     const Findings findings = examine_here(arguments, 0);
+    return Json{
+        {"offers", text_of_offers(findings)}, {"problems", text_of_problems(findings)}, {"answer", json_of(findings)}}
+        .dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+[[nodiscard]] std::vector<Json> parsed(const std::vector<std::string>& texts) {
+    std::vector<Json> nodes;
+    for (const std::string& text : texts) nodes.push_back(Json::parse(text));
+    return nodes;
+}
+
+/// What hosts have in common is said once.
+[[nodiscard]] std::string text_of_nodes(const std::vector<Json>& nodes) {
+    if (nodes.size() == 1) return nodes[0]["offers"].get<std::string>() + nodes[0]["problems"].get<std::string>();
+    std::string text;
+    std::vector<std::pair<std::string, std::string>> problems;  // text, hosts
+    for (const Json& node : nodes) {
+        const auto host = node["answer"]["host"].get<std::string>();
+        const auto said = node["problems"].get<std::string>();
+        text += fmt::format("--- {}\n{}", host, node["offers"].get<std::string>());
+        const auto same = std::ranges::find(problems, said, &std::pair<std::string, std::string>::first);
+        if (same == problems.end()) {
+            problems.emplace_back(said, host);
+        } else {
+            same->second += ", " + host;
+        }
+    }
+    for (const auto& [said, hosts] : problems) text += fmt::format("--- {}\n{}", hosts, said);
+    return text;
+}
+
+/// In rank 0, with the figures of all.
+int tell_peers(const Program& program, const DoctorArguments& arguments, const doctor::JobAnswer& answer) {
+    const PeerMatrix& matrix = answer.matrix;
+    const auto nodes = parsed(answer.nodes);
     if (program.json) {
-        Json json = json_of(findings);
-        json["peers"] = peers_json(matrix);
+        Json json{{"nodes", Json::array()}, {"peers", peers_json(matrix)}};
+        for (const Json& node : nodes) json["nodes"].push_back(node["answer"]);
         program.out << json_text(json);
     } else {
-        program.out << text_of(findings) << '\n' << doctor::heat_map_text(matrix, can_show_blocks());
+        program.out << text_of_nodes(nodes) << '\n' << doctor::heat_map_text(matrix, can_show_blocks());
     }
     if (!arguments.svg.empty()) {
         replace_file(arguments.svg, doctor::heat_map_svg(matrix), "write it somewhere else with --svg");
     }
     program.out.flush();  // the job may be aborted after this
-    return matrix.is_complete() ? exit_code_of(findings) : exit_code(Errc::timed_out);
+    if (!matrix.is_complete()) return exit_code(Errc::timed_out);
+    const auto has_errors = [](const Json& node) { return node["answer"]["errors"].get<std::size_t>() > 0; };
+    return std::any_of(nodes.begin(), nodes.end(), has_errors) ? 1 : 0;
 }
 
 int measure_peers(const Program& program, const DoctorArguments& arguments) {
@@ -174,8 +215,9 @@ int measure_peers(const Program& program, const DoctorArguments& arguments) {
         .time = std::chrono::duration_cast<std::chrono::nanoseconds>(Seconds{arguments.seconds}),
         .arena_bytes = RunOptions{}.arena_bytes,
         .together = arguments.together};
-    return doctor::measure_job(options,
-                               [&](const PeerMatrix& matrix) { return tell_peers(program, arguments, matrix); });
+    return doctor::measure_job(
+        options, [&] { return node_text(arguments); },
+        [&](const doctor::JobAnswer& answer) { return tell_peers(program, arguments, answer); });
 }
 
 int diagnose(const Program& program, const DoctorArguments& arguments) {
@@ -191,7 +233,7 @@ int diagnose(const Program& program, const DoctorArguments& arguments) {
     if (!speaks_for_job()) return 0;
     const Findings findings = examine_here(arguments, ranks);
     program.out << (program.json ? json_text(json_of(findings)) : text_of(findings));
-    return exit_code_of(findings);
+    return findings.count(Severity::error) == 0 ? 0 : 1;
 }
 
 }  // namespace

@@ -202,7 +202,9 @@ std::string heat_map_text(const PeerMatrix& matrix, bool blocks) {
     const auto& shades = blocks ? block_shades : ascii_shades;
     text += "\nfast ";
     for (const std::string_view shade : shades) text += shade;
-    return text + " slow; " + summary(matrix) + problems(matrix);
+    text += " slow; " + summary(matrix);
+    for (const std::string& note : matrix.notes) text += note + "\n";
+    return text + problems(matrix);
 }
 
 std::string heat_map_svg(const PeerMatrix& matrix) {

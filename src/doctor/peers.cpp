@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 #include <deque>
+#include <map>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -140,8 +141,9 @@ struct PeerProbe::State final : TransportEvents {
     void open(Rank peer) {
         if (peer == self) return;
         try {
-            Transport* transport = transports.choose(peer, "auto").transport;
+            const auto [transport, reason] = transports.choose(peer, "auto");
             transport->connect(peer);
+            ++chosen[fmt::format("{} ({})", transport->name(), reason)];
             routes[peer] = transport;
             if (std::find(active.begin(), active.end(), transport) == active.end()) active.push_back(transport);
         } catch (const Error& error) {
@@ -336,6 +338,11 @@ struct PeerProbe::State final : TransportEvents {
     [[nodiscard]] PeerMatrix lead() {
         PeerMatrix matrix{.hosts = hosts, .pairs = std::vector<PairFigures>(std::size_t{ranks} * ranks)};
         silent.assign(ranks, "");
+        matrix.notes = transports.notes();
+        for (const auto& [choice, count] : chosen) {
+            matrix.notes.push_back(fmt::format("rank 0 reaches {} over {}",
+                                               count == 1 ? "1 rank" : fmt::format("{} ranks", count), choice));
+        }
         call_the_roll();
         const auto over = deadline_in(2 * options.time + 2 * options.patience);
         const auto turns = all_turns();
@@ -479,8 +486,9 @@ struct PeerProbe::State final : TransportEvents {
     std::vector<BlobRef> blobs;
     std::vector<std::string> lost;  // by rank: why, or empty
     std::vector<Transport*> routes;
-    std::vector<std::string> reasons;  // by rank: why there is no route
-    std::vector<std::string> silent;   // by rank, in rank 0: who is not asked any more, and why
+    std::vector<std::string> reasons;           // by rank: why there is no route
+    std::map<std::string, std::size_t> chosen;  // transport and reason: for how many ranks
+    std::vector<std::string> silent;            // by rank, in rank 0: who is not asked any more, and why
     std::vector<Transport*> active;
     std::deque<Received> inbox;
     std::uint64_t pings = 0;

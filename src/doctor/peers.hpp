@@ -29,6 +29,7 @@ struct PairFigures {
 struct PeerMatrix {
     std::vector<std::string> hosts = {};  ///< By rank.
     std::vector<PairFigures> pairs = {};  ///< By row, that is by the rank that measured.
+    std::vector<std::string> notes = {};  ///< Which transports rank 0 takes, and why.
 
     [[nodiscard]] Rank ranks() const noexcept { return static_cast<Rank>(hosts.size()); }
     [[nodiscard]] const PairFigures& at(Rank from, Rank to) const { return pairs[std::size_t{from} * ranks() + to]; }

@@ -34,6 +34,7 @@ class PeersTestCase(RunTestCase):
         self.assertIn(run.wait(), (0, 1), run.err)  # the machine may have a finding
         answer = json.loads(run.out)
         pairs = {(pair["from"], pair["to"]): pair for pair in answer["peers"]["pairs"]}
+        self.nodes = [node["host"] for node in answer["nodes"]]
         ranks = len(answer["peers"]["hosts"])
         self.assertEqual(set(pairs), set(itertools.permutations(range(ranks), 2)))
         for pair in pairs.values():
@@ -58,6 +59,7 @@ class OneHost(PeersTestCase):
 
         self.assertRegex(run.out, r"latency in us.*\n +rank +0 +1\r?\n +0 +- +[\d.]+[.:+#@]  \S")
         self.assertIn("measured: 2 over shm", run.out)
+        self.assertIn("rank 0 reaches 1 rank over shm (its memory is mapped here: same node)", run.out)
         tags = [element.tag.rpartition("}")[2] for element in xml.etree.ElementTree.parse(picture).iter()]
         self.assertEqual(tags.count("title"), 4)
 
@@ -80,6 +82,7 @@ class TwoHosts(PeersTestCase):
     def test_measures_each_pair_over_the_transport_that_a_run_would_take(self):
         names, pairs = self.peers(self.hosts.mpiexec(4), env={"UCX_NET_DEVICES": "eth0"})
 
+        self.assertEqual(self.nodes, ["h1", "h2"])
         self.assertEqual(sorted(set(names)), ["h1", "h2"])
         far = "ucx" if is_built("ucx") else "mpi"
         for (one, other), pair in pairs.items():
