@@ -10,8 +10,9 @@ constexpr CatalogueEntry entries[] = {
     {.id = "kernel", .subject = "machine", .severity = ok, .means = "", .fix = ""},
     {.id = "kernel-too-old",
      .subject = "machine",
-     .severity = error,
-     .means = "Processes of a run are watched by pidfd, which Linux has since 5.3: a run fails at its start.",
+     .severity = warning,
+     .means = "Processes are watched by pidfd, which Linux has since 5.3: the death of a rank is noticed late or not "
+              "at all.",
      .fix = "Use a newer kernel."},
     {.id = "kernel-without-huge-arenas",
      .subject = "machine",
@@ -82,7 +83,7 @@ constexpr CatalogueEntry entries[] = {
     {.id = "open-files-limit",
      .subject = "cores",
      .severity = warning,
-     .means = "An instance has about eight files open for each process it talks with; many instances need more.",
+     .means = "An instance has some files open for each process it talks with; many instances need more.",
      .fix = "ulimit -n 65536"},
     // --- memory ---
     {.id = "memory", .subject = "memory", .severity = ok, .means = "", .fix = ""},
@@ -127,7 +128,7 @@ constexpr CatalogueEntry entries[] = {
     {.id = "shm", .subject = "memory", .severity = ok, .means = "", .fix = ""},
     {.id = "shm-missing",
      .subject = "memory",
-     .severity = error,
+     .severity = warning,
      .means =
          "MPI, UCX and libfabric exchange data of one node through /dev/shm: they fail or fall back to the network.",
      .fix = "mount -t tmpfs tmpfs /dev/shm (as root)"},
@@ -138,7 +139,7 @@ constexpr CatalogueEntry entries[] = {
      .fix = "mount -t tmpfs tmpfs /dev/shm (as root)"},
     {.id = "shm-not-writable",
      .subject = "memory",
-     .severity = error,
+     .severity = warning,
      .means =
          "MPI, UCX and libfabric exchange data of one node through /dev/shm: they fail or fall back to the network.",
      .fix = "mount -o remount,rw,mode=1777 /dev/shm (as root)"},

@@ -48,14 +48,14 @@ void check_cores(const System& system, const Needs& needs, Findings& findings) {
     findings.add("cores", fmt::format("{} of {} processors may be used", usable, online));
     const bool is_limited = quota && *quota < static_cast<double>(usable);
     if (is_limited) findings.add("cgroup-cpu-limit", fmt::format("time of {:.3g} processors for {}", *quota, usable));
-    const double cores = is_limited ? *quota : static_cast<double>(usable);
-    // Each rank of an MPI job may have a core of its own, and more of them on the node.
+    // Each rank of an MPI job may have cores of its own, and others have more of the node.
     const bool is_rank =
         system.has_variable("OMPI_COMM_WORLD_LOCAL_SIZE") || system.has_variable("SLURM_STEP_NUM_TASKS");
+    const double cores = is_rank ? static_cast<double>(online) : is_limited ? *quota : static_cast<double>(usable);
     if (usable == 1 && online > 1) {
         findings.add("one-core", fmt::format("bound to processor {} of {}", system.status("Cpus_allowed_list"), online),
                      {.severity = is_rank ? Severity::note : Severity::warning, .fix = {}});
-    } else if (usable > 0 && needs.ranks_here > 0 && static_cast<double>(needs.ranks_here) > cores && !is_rank) {
+    } else if (usable > 0 && static_cast<double>(needs.ranks_here) > cores) {
         findings.add("cores-fewer-than-ranks",
                      fmt::format("{} processes on this node, {:.3g} processors", needs.ranks_here, cores));
     }

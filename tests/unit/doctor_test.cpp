@@ -184,7 +184,7 @@ void PrintTo(const Fault& fault, std::ostream* out) {
 using enum Severity;
 
 const std::vector<Fault> faults{
-    {"kernel-too-old", error, [](Patient& p) { p.write("/proc/sys/kernel/osrelease", "4.18.0-553.el8"); }},
+    {"kernel-too-old", warning, [](Patient& p) { p.write("/proc/sys/kernel/osrelease", "4.18.0-553.el8"); }},
     {"kernel-without-huge-arenas", note, [](Patient& p) { p.write("/proc/sys/kernel/osrelease", "5.14.0-427.el9"); }},
     {"clock-slow", warning,
      [](Patient& p) { p.write("/sys/devices/system/clocksource/clocksource0/current_clocksource", "xen"); }},
@@ -197,6 +197,11 @@ const std::vector<Fault> faults{
          p.set("OMPI_COMM_WORLD_LOCAL_SIZE", "4");
      }},
     {"cores-fewer-than-ranks", warning, [](Patient& p) { p.write_status("0-1,4"); }},
+    {"cores-fewer-than-ranks", warning,
+     [](Patient& p) {
+         p.set("OMPI_COMM_WORLD_LOCAL_SIZE", "9");
+         p.needs.ranks_here = 9;
+     }},
     {"cgroup-cpu-limit", warning, [](Patient& p) { p.write_group("cpu.max", "450000 100000"); }},
     {"cgroup-cpu-limit",
      warning,
@@ -251,10 +256,10 @@ const std::vector<Fault> faults{
      [](Patient& p) { p.write("/sys/kernel/mm/transparent_hugepage/enabled", "always madvise [never]"); }},
     {"memfd-refused", error, [](Patient& p) { p.no_memory_file = "Operation not permitted"; }},
 
-    {"shm-missing", error, [](Patient& p) { p.remove("/dev/shm"); }},
+    {"shm-missing", warning, [](Patient& p) { p.remove("/dev/shm"); }},
     {"shm-no-memory", warning, [](Patient& p) { p.write_mounts("", "overlay"); }},
-    {"shm-not-writable", error, [](Patient& p) { p.locked.insert("/dev/shm"); }},
-    {"shm-not-writable", error,
+    {"shm-not-writable", warning, [](Patient& p) { p.locked.insert("/dev/shm"); }},
+    {"shm-not-writable", warning,
      [](Patient& p) { p.write_mounts("26 22 0:12 / /dev/shm ro,nosuid - tmpfs tmpfs ro\n"); }},
     {"shm-small", warning,
      [](Patient& p) {
@@ -544,6 +549,14 @@ TEST(Doctor, FindsNothingWrongWithAHealthyStepOfSlurm) {
     patient.set("SLURM_TASKS_PER_NODE", "4");
     patient.set("SLURM_CPUS_ON_NODE", "8");
     patient.write("/usr/bin/srun", "");
+
+    EXPECT_THAT(problems_of(patient.examine()), IsEmpty());
+}
+
+TEST(Doctor, RanksThatAreBoundToCoresOfTheirOwnAreNotTooMany) {
+    Patient patient;
+    patient.write_status("2-3");
+    patient.set("OMPI_COMM_WORLD_LOCAL_SIZE", "4");
 
     EXPECT_THAT(problems_of(patient.examine()), IsEmpty());
 }
