@@ -8,7 +8,8 @@ import sys
 
 # Layer: the layers it may include besides itself. Read top-down: data flows this way.
 MAY_INCLUDE = {
-    "cli": {"http", "report", "calls", "launch", "runtime", "plan", "spec", "operators", "kernels", "transports", "memory", "base"},
+    "cli": {"doctor", "http", "report", "calls", "launch", "runtime", "plan", "spec", "operators", "kernels", "transports", "memory", "base"},
+    "doctor": {"report", "launch", "runtime", "transports", "memory", "base"},
     "http": {"runtime", "base"},
     "report": {"launch", "base"},
     "calls": {"launch", "runtime", "plan", "spec", "operators", "transports", "memory", "base"},

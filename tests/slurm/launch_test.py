@@ -338,7 +338,7 @@ class OwnScripts(SlurmTestCase):
         job = self.script(f"srun --mpi=pmix {self.run_words(DEMO)}", "-n", "3")
         self.wait_for_job(job, "FAILED")
         said = self.output_of(job)
-        self.assertIn("needs 5 ranks (1 coordinator + 1 producer + 2 processor + 1 consumer), but this MPI job has 3", said)
+        self.assertIn("needs 5 ranks (1 coordinator + 1 producer + 2 processor + 1 consumer), but this job has 3", said)
         self.assertIn("start it with 'srun --mpi=pmix -n 5' in a job of as many tasks, or with `penstock launch`", said)
         self.assertEqual(list(self.runs_dir.glob("*")), [])
 

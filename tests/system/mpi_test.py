@@ -66,7 +66,7 @@ class Demo(Mpi):
 
                 self.assert_code(run, 2)
                 self.assertEqual(run.err.count("pipeline 'streaming-demo' needs 5 ranks (1 coordinator + 1 producer + "
-                                               f"2 processor + 1 consumer), but this MPI job has {ranks}; "
+                                               f"2 processor + 1 consumer), but this job has {ranks}; "
                                                "start it with 'mpirun -n 5'"), 1)
                 self.assertFalse(self.runs_dir.exists())
 

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "doctor/peers.hpp"
+
+namespace penstock::doctor {
+
+struct JobAnswer {
+    PeerMatrix matrix;
+    std::vector<std::string> nodes;  ///< What one rank of each host said, in the order of ranks.
+};
+
+/// Measures the pairs of the MPI job that this process is a rank of. Collective.
+/// @param examine  Called in the first rank of each host before that.
+/// @param tell     Called in rank 0 with the answers; what it returns is the exit code of rank 0, the others' is 0.
+/// When a rank does not come to the end of the job, the job is aborted after that.
+/// @throws Error{unsupported} outside an MPI job and in a build without MPI.
+[[nodiscard]] int measure_job(const PeerOptions& options, const std::function<std::string()>& examine,
+                              const std::function<int(const JobAnswer&)>& tell);
+
+}  // namespace penstock::doctor
