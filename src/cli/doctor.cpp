@@ -21,7 +21,7 @@
 #include "doctor/diagnosis.hpp"
 #include "doctor/heat_map.hpp"
 #include "doctor/job_peers.hpp"
-#include "launch/mpi_launch.hpp"
+#include "launch/job_launch.hpp"
 #include "launch/process_identity.hpp"
 #include "launch/run_directory.hpp"
 
@@ -230,7 +230,7 @@ int diagnose(const Program& program, const DoctorArguments& arguments) {
     if (!arguments.svg.empty() || arguments.together) {
         throw Error{Errc::invalid_input, "--svg and --together belong to --peers; add it"};
     }
-    if (!speaks_for_job()) return 0;
+    if (!speaks_for_job(Launch::automatic)) return 0;
     const Findings findings = examine_here(arguments, ranks);
     program.out << (program.json ? json_text(json_of(findings)) : text_of(findings));
     return findings.count(Severity::error) == 0 ? 0 : 1;

@@ -27,7 +27,7 @@ TEST(MpiWorld, KeepsGathersApart) {
 
 TEST(MpiWorld, GroupsTheRanksOfAColour) {
     world().split(static_cast<int>(world().rank() % 2));
-    const MPI_Comm stage = MPI_Comm_f2c(world().stage_communicator());
+    const MPI_Comm stage = MPI_Comm_f2c(world().stage_communicator().value());
     int rank = -1;
     int size = -1;
     MPI_Comm_rank(stage, &rank);
