@@ -348,6 +348,30 @@ class OwnScripts(SlurmTestCase):
         self.assertEqual(state_of(job), "COMPLETED", self.output_of(job))
         self.assert_demo_rows(self.folder_of_job(job).result(), range(10_000))
 
+    def test_without_mpi_through_pmix_and_over_tcp(self):
+        for interface, launch, said in (("pmix", "pmix", "PMIx"), ("none", "tcp", "TCP rendezvous")):
+            with self.subTest(launch):
+                job = self.script(f"srun --mpi={interface} {self.run_words(DEMO, *SHORT, '--launch', launch)}", "-n", "5", "-N", "2")
+                wait_until(lambda job=job: state_of(job) in ("COMPLETED", "FAILED"), "the end of the job")
+                self.assertEqual(state_of(job), "COMPLETED", self.output_of(job))
+                folder = self.folder_of_job(job)
+                self.assert_demo_rows(folder.result(), range(10_000))
+                self.assertRegex(folder.messages("coordinator")[1], f"^Launched by: .*{said}.*, without MPI$")
+        self.assertEqual(list(self.runs_dir.glob(".rendezvous*")), [])
+
+    def test_over_tcp_submitted_by_launch(self):
+        job = self.launch_to_end(DEMO, *SHORT, "--launch", "tcp", "-N", "2").out.strip()
+
+        self.assertIn("TCP rendezvous", self.folder_of_job(job).messages("coordinator")[1])
+
+    def test_over_tcp_end_with_the_code_of_the_run(self):
+        spec = line_of(stage("producer", "records", total_batches=5), stage("processor", "scale_records"),
+                       stage("consumer", "csv_sink", path="/no/such/folder/results.csv"))
+        job = self.script(f"srun --mpi=none {self.run_words(spec, '--launch', 'tcp')}", "-n", "4", "-N", "2")
+        self.wait_for_job(job, "FAILED")
+
+        self.assertRegex(slurm("scontrol", "show", "job", job), r"ExitCode=2:0", self.output_of(job))
+
     def test_beside_the_run_directory_of_one_that_was_killed(self):
         stale = self.runs_dir / "streaming-demo-20200101-000000-0000"
         stale.mkdir(parents=True)
