@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -26,6 +27,8 @@ struct PlannedStage {
     int morsel_kib = 64;  ///< 0 for a share of the cache of the machine it runs on.
     double target_utilization = 0.8;
     bool park_idle = false;
+    StagePlacement placement = {};
+    std::chrono::milliseconds timeout{0};  ///< 0: none.
 };
 
 /// A channel of a checked pipeline. Its place in `Plan::channels` is its number on the wire.

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <penstock/params.hpp>
@@ -33,6 +34,32 @@ enum class TransportKind : std::uint8_t { automatic, shm, ucx, mpi };
 /// @throws Error{invalid_input} listing the legal names, Error{unsupported} for one that a later version will have.
 [[nodiscard]] TransportKind transport_kind(std::string_view name);
 
+/// How the instances of a stage share the nodes of a job.
+enum class PlacementRule : std::uint8_t {
+    by_rank,   ///< Where the launcher puts their ranks.
+    spread,    ///< Over as many nodes as possible, as evenly as they have room.
+    pack,      ///< On as few nodes as possible.
+    with,      ///< Instance i beside instance i modulo n of another stage, which has n.
+    per_node,  ///< So many on each node, from the first one on; on the last of them what is left.
+};
+
+/// The `placement` of a stage.
+struct StagePlacement {
+    PlacementRule rule = PlacementRule::by_rank;
+    std::string stage = {};  ///< The other one, of `with`.
+    int per_node = 0;
+
+    [[nodiscard]] static StagePlacement spread() { return {.rule = PlacementRule::spread}; }
+    [[nodiscard]] static StagePlacement pack() { return {.rule = PlacementRule::pack}; }
+    [[nodiscard]] static StagePlacement with(std::string stage) {
+        return {.rule = PlacementRule::with, .stage = std::move(stage)};
+    }
+    [[nodiscard]] static StagePlacement on_each_node(int instances) {
+        return {.rule = PlacementRule::per_node, .per_node = instances};
+    }
+    friend bool operator==(const StagePlacement&, const StagePlacement&) = default;
+};
+
 /// One step of a pipeline.
 struct StageSpec {
     /// As many instances as there are processes left for.
@@ -49,6 +76,9 @@ struct StageSpec {
     bool park_idle = false;
     Device device = Device::cpu;
     std::map<std::string, std::string> env = {};
+    StagePlacement placement = {};
+    /// The stage ends within so long after the start of the run, or the run fails. 0: as long as it takes.
+    std::chrono::milliseconds timeout{0};
     std::string where = {};  ///< Place in the file, for messages: "jobs/x.json:4: /stages/0". Empty from the builder.
 };
 

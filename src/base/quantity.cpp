@@ -55,4 +55,9 @@ std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) n
     return std::chrono::milliseconds{static_cast<std::int64_t>(*count)};
 }
 
+std::string duration_text(std::chrono::milliseconds duration) {
+    if (duration.count() % 1000 == 0) return std::to_string(duration.count() / 1000) + 's';
+    return std::to_string(duration.count()) + "ms";
+}
+
 }  // namespace penstock

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace penstock {
@@ -14,5 +15,7 @@ namespace penstock {
 /// "500ms", "30s", "5m", "2h", "0": a number with its unit; only zero goes without. Nothing for any other text and for
 /// more than a year.
 [[nodiscard]] std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) noexcept;
+/// The same duration as such a text: "90s", "1500ms".
+[[nodiscard]] std::string duration_text(std::chrono::milliseconds duration);
 
 }  // namespace penstock

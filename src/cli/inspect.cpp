@@ -1,12 +1,17 @@
+#include <array>
 #include <memory>
 #include <ostream>
+#include <vector>
 
 #include <nlohmann/json.hpp>
+
+#include <penstock/error.hpp>
 
 #include "cli/command.hpp"
 #include "cli/options.hpp"
 #include "plan/describe.hpp"
 #include "plan/draw.hpp"
+#include "plan/placement.hpp"
 
 namespace penstock::cli {
 namespace {
@@ -31,6 +36,22 @@ int validate(const Program& program, const PipelineArguments& arguments) {
     }
     return 0;
 }
+
+/// What a plan is for.
+struct JobShape {
+    static constexpr std::uint32_t most_nodes = 1'000'000;
+
+    std::uint32_t processes = 0;
+    std::uint32_t nodes = 0;
+    std::uint32_t ranks_per_node = 0;
+
+    /// The node of each rank; empty if nobody said how many there are, or no stage where it is to be.
+    [[nodiscard]] std::vector<std::uint32_t> place(const Plan& plan) const {
+        if (nodes == 0 || !asks_for_placement(plan)) return {};
+        return place_ranks(plan,
+                           std::vector<std::uint32_t>(nodes, ranks_per_node == 0 ? unlimited_room : ranks_per_node));
+    }
+};
 
 enum class GraphFormat : std::uint8_t { ascii, dot };
 constexpr std::array format_words{Word<GraphFormat>{"ascii", GraphFormat::ascii},
@@ -73,19 +94,32 @@ void add_plan(CLI::App& app, Program& program) {
     auto* command = app.add_subcommand("plan", "Show which process runs what, and how the stages are joined");
     const auto arguments = std::make_shared<PipelineArguments>();
     add_pipeline_arguments(*command, *arguments);
-    const auto processes = std::make_shared<std::uint32_t>(0);
+    const auto job = std::make_shared<JobShape>();
     command
-        ->add_option("--processes", *processes,
+        ->add_option("--processes", job->processes,
                      "For a job of so many, which stages with \"instances\": \"fill\" fill; else as many as cores here")
         ->check(CLI::PositiveNumber)
         ->type_name("NUMBER");
+    command->add_option("-N,--nodes", job->nodes, "Show on which of so many nodes \"placement\" puts each instance")
+        ->check(CLI::Range(std::uint32_t{1}, JobShape::most_nodes))
+        ->type_name("NUMBER");
+    command->add_option("--ntasks-per-node", job->ranks_per_node, "Ranks that a node takes; else as many as it gets")
+        ->check(CLI::PositiveNumber)
+        ->type_name("NUMBER");
     add_json_flag(*command, program, "Print the plan as JSON");
-    command->footer(examples({"penstock plan jobs/streaming-demo.json",
+    command->footer(examples({"penstock plan jobs/streaming-demo.json", "penstock plan p.json --nodes 4",
                               "mpirun -n $(penstock plan p.json --json | jq .processes) penstock run p.json"}));
-    command->final_callback([&program, arguments, processes] {
-        program.action = [&program, arguments, processes] {
-            const auto plan = plan_of(*arguments, *processes);
-            program.out << (program.json ? plan_json(plan) : describe(plan));
+    command->final_callback([&program, arguments, job] {
+        program.action = [&program, arguments, job] {
+            if (job->ranks_per_node != 0 && job->nodes == 0)
+                throw Error{Errc::invalid_input, "--ntasks-per-node is for --nodes; add that, or leave it out"};
+            const auto plan = plan_of(*arguments, job->processes);
+            if (job->nodes != 0 && !asks_for_placement(plan)) {
+                program.err
+                    << "penstock plan: no stage has a \"placement\"; what starts the ranks decides where they are\n";
+            }
+            const auto nodes = job->place(plan);
+            program.out << (program.json ? plan_json(plan, nodes) : describe(plan, nodes));
             return 0;
         };
     });

@@ -25,6 +25,7 @@
 #include "launch/run_record.hpp"
 #include "launch/slurm.hpp"
 #include "launch/slurm_script.hpp"
+#include "plan/placement.hpp"
 
 namespace penstock::cli {
 namespace {
@@ -78,6 +79,48 @@ struct Launching {
     bool brings_processes;  ///< One task that starts the instances itself.
 };
 
+[[nodiscard]] std::uint32_t number_option(const SlurmJob& job, const char* name) {
+    std::uint32_t number = 0;
+    for (const auto& [key, value] : job.options) {
+        if (key != name || value.empty()) continue;
+        number = static_cast<std::uint32_t>(std::strtoul(value.c_str(), nullptr, 10));
+        if (value.find_first_not_of("0123456789") != std::string::npos) number = 0;  // "2-4" nodes
+    }
+    return number;
+}
+
+/// Slurm gives its warning before the time limit up to so much earlier than it was told.
+constexpr std::chrono::minutes most_early_warning{1};
+
+/// After which a run has ended, one way or another, by the timeouts of its stages; 0 if they do not say. It lasts as
+/// long as its sinks.
+[[nodiscard]] std::chrono::milliseconds longest_run(const Plan& plan) {
+    std::chrono::milliseconds longest{0};
+    for (const PlannedStage& stage : plan.stages) {
+        if (!stage.outputs.empty()) continue;
+        if (stage.timeout.count() == 0) return std::chrono::milliseconds{0};
+        longest = std::max(longest, stage.timeout);
+    }
+    return longest;
+}
+
+/// Decides the node of each task, and asks for nodes with room for what each of them gets.
+void place_tasks(const Plan& plan, SlurmJob& job) {
+    job.node_count = number_option(job, "nodes");
+    if (job.node_count == 0) {
+        throw Error{Errc::invalid_input,
+                    fmt::format("stages of pipeline '{}' have a \"placement\", for which the number of nodes must be "
+                                "known; say it with --nodes N",
+                                plan.pipeline)};
+    }
+    const std::uint32_t room = number_option(job, "ntasks-per-node");
+    job.nodes = place_ranks(plan, std::vector<std::uint32_t>(job.node_count, room == 0 ? unlimited_room : room));
+    if (room != 0) return;
+    std::vector<std::uint32_t> loads(job.node_count, 0);
+    for (const std::uint32_t node : job.nodes) ++loads[node];
+    job.options.emplace_back("ntasks-per-node", std::to_string(std::ranges::max(loads)));
+}
+
 [[nodiscard]] Launching prepare(const LaunchArguments& arguments) {
     const PipelineSpec spec = load(arguments.run.pipeline);
     const bool fills = std::ranges::find(spec.stages, StageSpec::fill, &StageSpec::instances) != spec.stages.end();
@@ -116,38 +159,51 @@ struct Launching {
     job.program = own_program();
     job.runs_dir = fs::absolute(arguments.run.options.runs_dir).lexically_normal().string();
     job.run_words = passed_words(arguments);
+    if (asks_for_placement(plan) && !launching.brings_processes) place_tasks(plan, job);
+    if (const auto longest = longest_run(plan); longest.count() > 0 && !has("time")) {
+        const auto minutes = std::chrono::ceil<std::chrono::minutes>(arguments.run.options.start_timeout + longest +
+                                                                     arguments.drain_time + most_early_warning);
+        job.options.emplace_back("time", std::to_string(minutes.count()));
+    }
     launching.script = sbatch_script(job);
     return launching;
 }
 
 // --- what would happen ---
 
-[[nodiscard]] std::uint32_t number_option(const SlurmJob& job, const char* name) {
-    std::uint32_t number = 0;
-    for (const auto& [key, value] : job.options) {
-        if (key != name || value.empty()) continue;
-        number = static_cast<std::uint32_t>(std::strtoul(value.c_str(), nullptr, 10));
-        if (value.find_first_not_of("0123456789") != std::string::npos) number = 0;  // "2-4" nodes
-    }
-    return number;
-}
-
 /// The number of the node that a rank will be on, counted from 1 in the order of their names; nothing if Slurm decides.
 [[nodiscard]] std::string node_of(const SlurmJob& job, std::uint32_t rank) {
+    if (!job.nodes.empty()) return std::to_string(job.nodes[rank] + 1);
     if (number_option(job, "nodes") == 1 || job.tasks == 1) return "1";
     const std::uint32_t per_node = number_option(job, "ntasks-per-node");
     return per_node == 0 ? "" : std::to_string(rank / per_node + 1);
 }
 
+/// Why a rank is on its node, where stages say where they are to be.
+[[nodiscard]] std::string reason_for(const Plan& plan, std::uint32_t rank) {
+    if (rank == 0) return "the coordinator, on the first node";
+    const auto [stage, instance] = plan.place(rank);
+    const StagePlacement& placement = plan.stages[stage].placement;
+    if (placement.rule == PlacementRule::by_rank) return "does not say; fills the nodes in order";
+    if (placement.rule != PlacementRule::with) return placement_words(placement);
+    const auto leader = std::ranges::find(plan.stages, placement.stage, &PlannedStage::name);
+    return fmt::format("with {}.{}", leader->name, instance % leader->instances);
+}
+
 [[nodiscard]] std::string placement_text(const Launching& launching) {
     const SlurmJob& job = launching.job;
-    Table table{{"RANK", "RUNS", "OPERATOR", "NODE"}};
+    const bool is_placed = !job.nodes.empty();
+    std::vector<std::string> headers{"RANK", "RUNS", "OPERATOR", "NODE"};
+    if (is_placed) headers.emplace_back("PLACEMENT");
+    Table table{std::move(headers)};
     bool is_known = true;
     for (std::uint32_t rank = 0; rank < launching.plan.ranks(); ++rank) {
         const std::string node = node_of(job, rank);
         is_known = is_known && !node.empty();
         const std::string what = rank == 0 ? "" : launching.plan.stages[launching.plan.place(rank).stage].operator_name;
-        table.add({std::to_string(rank), launching.plan.label(rank), what, node.empty() ? "?" : node});
+        std::vector<std::string> row{std::to_string(rank), launching.plan.label(rank), what, node.empty() ? "?" : node};
+        if (is_placed) row.push_back(reason_for(launching.plan, rank));
+        table.add(std::move(row));
     }
     std::string text = fmt::format("{} tasks with {} {} each; run directories in {}\n\n", job.tasks, job.cpus_per_task,
                                    job.cpus_per_task == 1 ? "core" : "cores", job.runs_dir) +
@@ -156,6 +212,15 @@ struct Launching {
         text +=
             "\nSlurm gives the ranks to the nodes in order, as many to each as it has cores free; --nodes 1 or "
             "--ntasks-per-node decide it\n";
+    }
+    if (is_placed) {
+        text += fmt::format("\nNodes count from 1 in the order of their names; each of the {} has room for {} ranks\n",
+                            job.node_count, number_option(job, "ntasks-per-node"));
+        if (const auto last = std::ranges::max(job.nodes) + 1; last < job.node_count) {
+            text += fmt::format("Nothing runs on {}\n", job.node_count - last == 1
+                                                            ? fmt::format("node {}", last + 1)
+                                                            : fmt::format("nodes {} to {}", last + 1, job.node_count));
+        }
     }
     return text;
 }

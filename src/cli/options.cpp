@@ -5,14 +5,6 @@
 #include "base/quote.hpp"
 
 namespace penstock::cli {
-namespace {
-
-std::string duration_text(std::chrono::milliseconds duration) {
-    if (duration.count() % 1000 == 0) return std::to_string(duration.count() / 1000) + 's';
-    return std::to_string(duration.count()) + "ms";
-}
-
-}  // namespace
 
 std::string examples(std::initializer_list<std::string_view> lines) {
     std::string text = "Examples:";

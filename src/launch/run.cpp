@@ -16,6 +16,7 @@
 #include "launch/process_identity.hpp"
 #include "launch/run_record.hpp"
 #include "plan/describe.hpp"
+#include "plan/placement.hpp"
 #include "runtime/instance.hpp"
 #include "runtime/progress.hpp"
 #include "transports/make.hpp"
@@ -227,6 +228,21 @@ private:
     return text;
 }
 
+/// What started the processes has the last word about where they are; where that is not as the stages ask, the log says
+/// so.
+void check_placement(const Plan& plan, const std::vector<HostInfo>& hosts, bool several_hosts, Logger& log) {
+    if (!asks_for_placement(plan)) return;
+    if (!several_hosts) {
+        log.info("All processes are on one node: \"placement\" has no effect");
+        return;
+    }
+    std::vector<std::string> nodes;
+    for (const HostInfo& host : hosts) nodes.push_back(host.host);
+    const auto problems = misplaced_stages(plan, nodes);
+    for (const std::string& problem : problems) log.warn(problem + "; `penstock launch` places it in a job of Slurm");
+    if (problems.empty()) log.info("All stages are placed as they ask");
+}
+
 [[nodiscard]] Provenance provenance_of(const RunContext& run, const Process& process, Rank rank) {
     Provenance from{
         .pipeline = run.plan.pipeline, .plan = plan_json(run.plan), .run = run.directory.path(), .rank = rank};
@@ -262,6 +278,7 @@ RunSnapshot run_coordinator(const RunContext& run, Bootstrap& bootstrap, Supervi
         const bool several_hosts = std::any_of(process.hosts.begin(), process.hosts.end(), [&](const HostInfo& host) {
             return host.host != process.hosts[0].host;
         });
+        check_placement(run.plan, process.hosts, several_hosts, *log);
         Coordinator coordinator{{.plan = run.plan,
                                  .reactor = process.reactor,
                                  .arena = process.arena,

@@ -76,12 +76,36 @@ fi
 exit "$code"
 )";
 
+constexpr std::size_t ranks_per_line = 32;
+
+/// The names of the nodes are known in the job only. srun takes them from a file with a line for each task.
+constexpr std::string_view name_nodes = R"(
+mapfile -t names < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
+if [ "${#names[@]}" -ne "$node_count" ]; then
+    say "the pipeline is placed on $node_count nodes, and this job has ${#names[@]}: $SLURM_JOB_NODELIST"
+    exit 6
+fi
+SLURM_HOSTFILE=$(mktemp) || exit 4
+export SLURM_HOSTFILE
+trap 'rm -f "$SLURM_HOSTFILE"' EXIT
+for node in "${nodes[@]}"; do echo "${names[node]}"; done >"$SLURM_HOSTFILE" || exit 4
+unset SLURM_NTASKS_PER_NODE # the room of a node; srun takes it for the number of its tasks
+)";
+
+[[nodiscard]] std::string host_file(const SlurmJob& job) {
+    std::string text = "\n# The node of each rank, from 0 in the order of their names.\nnodes=(";
+    for (std::size_t rank = 0; rank < job.nodes.size(); ++rank) {
+        text += (rank == 0 ? "" : rank % ranks_per_line == 0 ? "\n    " : " ") + std::to_string(job.nodes[rank]);
+    }
+    return text + ")\nnode_count=" + std::to_string(job.node_count) + std::string{name_nodes};
+}
+
 }  // namespace
 
 std::string sbatch_script(const SlurmJob& job) {
     std::string text = "#!/bin/bash\n";
     text += directive("job-name", job.name);
-    text += directive("ntasks", std::to_string(job.tasks));
+    if (job.nodes.empty()) text += directive("ntasks", std::to_string(job.tasks));
     if (job.cpus_per_task > 1) text += directive("cpus-per-task", std::to_string(job.cpus_per_task));
     text += directive("chdir", job.directory);
     if (job.drain_time.count() > 0) text += directive("signal", "USR1@" + std::to_string(job.drain_time.count()));
@@ -91,9 +115,11 @@ std::string sbatch_script(const SlurmJob& job) {
     text += "\npenstock=" + shell_word(job.program) + "\n";
     text += "runs_dir=" + shell_word(job.runs_dir) + "\n";
     text += trap;
+    if (!job.nodes.empty()) text += host_file(job);
     text += "srun";
     if (!job.mpi.empty()) text += " --mpi=" + shell_word(job.mpi);
     text += " --kill-on-bad-exit=0 --ntasks=" + std::to_string(job.tasks);
+    if (!job.nodes.empty()) text += " --distribution=arbitrary";
     if (job.cpus_per_task > 1) text += " --cpus-per-task=" + std::to_string(job.cpus_per_task);
     text += " \\\n    \"$penstock\" run --runs-dir \"$runs_dir\"";
     for (const std::string& word : job.run_words) text += " " + shell_word(word);

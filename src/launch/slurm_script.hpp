@@ -19,6 +19,10 @@ struct SlurmJob {
     std::vector<std::pair<std::string, std::string>> options = {};
     /// How long before the time limit the ranks are told to drain. 0: not at all.
     std::chrono::seconds drain_time{60};
+    /// The node of each task, from 0 in the order of their names; empty where Slurm decides. If not, the options say
+    /// how many nodes there are, which is `node_count`, and for how many tasks each has room.
+    std::vector<std::uint32_t> nodes = {};
+    std::uint32_t node_count = 0;
     std::string mpi = "pmix";  ///< `srun --mpi`; empty for a run that brings its own processes.
 
     std::string program;  ///< The path of penstock.

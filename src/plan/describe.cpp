@@ -1,8 +1,13 @@
 #include "plan/describe.hpp"
 
+#include <algorithm>
+#include <utility>
+#include <vector>
+
 #include "base/format.hpp"
 #include "base/quote.hpp"
 #include "base/table.hpp"
+#include "plan/placement.hpp"
 
 namespace penstock {
 namespace {
@@ -15,24 +20,60 @@ std::string range(std::uint64_t first, int count) {
     return count == 1 ? std::to_string(first) : std::to_string(first) + '-' + std::to_string(last);
 }
 
-void add_instances(Table& table, const PlannedStage& stage, int first, int count) {
-    const auto rank = stage.first_rank + static_cast<std::uint32_t>(first);
-    table.add({range(rank, count), stage.name, range(static_cast<std::uint64_t>(first), count), stage.operator_name,
-               std::string{name_of(stage.device)}});
+/// "3", "1-4", or "5 nodes" where they are not in a row.
+std::string node_range(NodesOfRanks nodes) {
+    std::vector<std::uint32_t> numbers{nodes.begin(), nodes.end()};
+    std::ranges::sort(numbers);
+    numbers.erase(std::unique(numbers.begin(), numbers.end()), numbers.end());
+    const std::size_t count = numbers.size();
+    if (numbers.back() - numbers.front() + 1 != count) return std::to_string(count) + " nodes";
+    return range(numbers.front() + std::uint64_t{1}, static_cast<int>(count));
 }
 
-std::string rank_table(const Plan& plan) {
-    Table table{{"rank", "stage", "instance", "operator", "device"}};
-    table.add({"0", "coordinator"});
-    for (const auto& stage : plan.stages) {
-        if (stage.instances > max_listed_instances) {
-            add_instances(table, stage, 0, stage.instances);
-            continue;
+class RankTable {
+public:
+    RankTable(const Plan& plan, NodesOfRanks nodes)
+        : plan_{plan}, nodes_{nodes}, has_placement_{asks_for_placement(plan)}, table_{headers()} {}
+
+    std::string text() {
+        table_.add(with_node({"0", "coordinator", "", "", ""}, 0, 1));
+        for (const auto& stage : plan_.stages) {
+            if (stage.instances > max_listed_instances) {
+                add_instances(stage, 0, stage.instances);
+                continue;
+            }
+            for (int instance = 0; instance < stage.instances; ++instance) add_instances(stage, instance, 1);
         }
-        for (int instance = 0; instance < stage.instances; ++instance) add_instances(table, stage, instance, 1);
+        return table_.text();
     }
-    return table.text();
-}
+
+private:
+    [[nodiscard]] std::vector<std::string> headers() const {
+        std::vector<std::string> names{"rank", "stage", "instance", "operator", "device"};
+        if (!nodes_.empty()) names.emplace_back("node");
+        if (has_placement_) names.emplace_back("placement");
+        return names;
+    }
+
+    [[nodiscard]] std::vector<std::string> with_node(std::vector<std::string> row, std::uint32_t rank, int count) {
+        if (!nodes_.empty()) row.push_back(node_range(nodes_.subspan(rank, static_cast<std::size_t>(count))));
+        return row;
+    }
+
+    void add_instances(const PlannedStage& stage, int first, int count) {
+        const auto rank = stage.first_rank + static_cast<std::uint32_t>(first);
+        auto row = with_node({range(rank, count), stage.name, range(static_cast<std::uint64_t>(first), count),
+                              stage.operator_name, std::string{name_of(stage.device)}},
+                             rank, count);
+        if (has_placement_) row.push_back(placement_words(stage.placement));
+        table_.add(std::move(row));
+    }
+
+    const Plan& plan_;
+    NodesOfRanks nodes_;
+    bool has_placement_;
+    Table table_;
+};
 
 std::string channel_table(const Plan& plan) {
     Table table{{"channel", "from", "to", "route", "capacity", "overflow", "dispatch", "transport"}};
@@ -70,10 +111,10 @@ std::string_view transport_reason(TransportKind transport) noexcept {
     return "";
 }
 
-std::string describe(const Plan& plan) {
+std::string describe(const Plan& plan, NodesOfRanks nodes) {
     return "pipeline " + plan.pipeline + ": " + std::to_string(plan.stages.size()) + " stages, " +
            std::to_string(plan.channels.size()) + " channels, " + std::to_string(plan.ranks()) + " processes\n\n" +
-           rank_table(plan) + '\n' + channel_table(plan);
+           RankTable{plan, nodes}.text() + '\n' + channel_table(plan);
 }
 
 }  // namespace penstock

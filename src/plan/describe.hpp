@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -7,11 +9,14 @@
 
 namespace penstock {
 
-/// Who runs where and how the stages are joined, as tables for a terminal.
-[[nodiscard]] std::string describe(const Plan& plan);
+/// The number of the node of each rank, from 0, as `place_ranks` gives it; empty if nobody knows.
+using NodesOfRanks = std::span<const std::uint32_t>;
+
+/// Who runs where and how the stages are joined, as tables for a terminal. Nodes count from 1.
+[[nodiscard]] std::string describe(const Plan& plan, NodesOfRanks nodes = {});
 
 /// The same for programs, as JSON text; `plan.json` of a run directory.
-[[nodiscard]] std::string plan_json(const Plan& plan);
+[[nodiscard]] std::string plan_json(const Plan& plan, NodesOfRanks nodes = {});
 
 /// "balance", "hash by id", "balance, if energy > 5, 1 of 10".
 [[nodiscard]] std::string route_text(const PlannedChannel& channel);

@@ -14,6 +14,7 @@
 #include "base/nearest.hpp"
 #include "base/quote.hpp"
 #include "plan/check_graph.hpp"
+#include "plan/graph.hpp"
 #include "spec/names.hpp"
 #include "spec/problems.hpp"
 
@@ -50,6 +51,7 @@ public:
         fill();
         for (PlannedChannel& channel : plan_.channels) choose_dispatch(channel);
         for (std::size_t i = 0; i < spec_.stages.size(); ++i) check_parking(plan_.stages[i], spec_.stages[i]);
+        check_placements();
         check_ranks();
         check_graph(parts_, problems_);
         problems_.throw_if_any();
@@ -94,7 +96,9 @@ private:
                                 .device = stage.device,
                                 .morsel_kib = stage.morsel_kib,
                                 .target_utilization = stage.target_utilization,
-                                .park_idle = stage.park_idle});
+                                .park_idle = stage.park_idle,
+                                .placement = stage.placement,
+                                .timeout = stage.timeout});
     }
 
     void check_counts(const StageSpec& stage) {
@@ -115,6 +119,12 @@ private:
             problems_.add(place_of(stage, "target_utilization") +
                           ": \"target_utilization\" must be a number from 0 to 1");
         }
+        if (stage.placement.rule == PlacementRule::per_node &&
+            (stage.placement.per_node < 1 || stage.placement.per_node > max_per_node)) {
+            problems_.add(place_of(stage, "placement") + ": \"per_node\" must be a number from 1 to " +
+                          std::to_string(max_per_node) + ", not " + std::to_string(stage.placement.per_node));
+        }
+        if (stage.timeout.count() < 0) problems_.add(place_of(stage, "timeout") + ": must not be negative");
         if (stage.device != Device::cpu) {
             problems_.add(place_of(stage, "device") + ": \"gpu\" is not available in this version; use \"cpu\"",
                           Errc::unsupported);
@@ -231,14 +241,38 @@ private:
     }
 
     std::optional<std::uint16_t> find_stage(const ChannelSpec& channel, std::string_view end, const std::string& name) {
+        const auto found = find_stage(name, [&] { return place_of(channel, end); });
+        if (!found) parts_.complete = false;
+        return found;
+    }
+
+    /// @param where  Makes the place of the name in the file, for the problem that there is no such stage.
+    template <class Where>
+    std::optional<std::uint16_t> find_stage(const std::string& name, const Where& where) {
         if (const auto found = stage_numbers_.find(name); found != stage_numbers_.end()) return found->second;
-        parts_.complete = false;
         if (problems_.full()) return std::nullopt;
         std::vector<std::string_view> names;
         for (const auto& stage : spec_.stages) names.push_back(stage.name);
-        problems_.add(place_of(channel, end) + ": unknown stage " + in_quotes(name) +
-                      suggestion(name, names, "the stages are"));
+        problems_.add(where() + ": unknown stage " + in_quotes(name) + suggestion(name, names, "the stages are"));
         return std::nullopt;
+    }
+
+    /// Stages that are to be with others exist and do not go round in a circle.
+    void check_placements() {
+        std::vector<Edge> edges;
+        for (std::uint16_t number = 0; number < spec_.stages.size(); ++number) {
+            const StageSpec& stage = spec_.stages[number];
+            if (stage.placement.rule != PlacementRule::with) continue;
+            const auto other = find_stage(stage.placement.stage, [&] { return place_of(stage, "placement/with"); });
+            if (other) edges.push_back({.from = number, .to = *other});
+        }
+        for (const auto& cycle : Graph{spec_.stages.size(), edges}.cycles()) {
+            std::string path;
+            for (const auto stage : cycle) path += spec_.stages[stage].name + " -> ";
+            const StageSpec& first = spec_.stages[cycle.front()];
+            problems_.add(place_of(first, "placement/with") + ": stages are to be with each other: " + path +
+                          first.name + "; let one of them be placed in another way");
+        }
     }
 
     /// Gives stages without a number what the others leave, the first ones one more where it does not come out even.

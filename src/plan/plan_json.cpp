@@ -2,6 +2,7 @@
 
 #include "plan/describe.hpp"
 #include "spec/param_json.hpp"
+#include "spec/placement_json.hpp"
 
 namespace penstock {
 namespace {
@@ -14,21 +15,30 @@ Json names_of(const Plan& plan, const std::vector<std::uint16_t>& channels) {
     return json;
 }
 
+/// Counted from 1, as people do.
+Json with_node(Json json, std::uint32_t rank, NodesOfRanks nodes) {
+    if (!nodes.empty()) json["node"] = nodes[rank] + 1;
+    return json;
+}
+
 Json stage_json(const Plan& plan, const PlannedStage& stage) {
-    return {{"name", stage.name},
-            {"operator", stage.operator_name},
-            {"kind", name_of(stage.kind)},
-            {"params", params_json(stage.params)},
-            {"env", stage.env},
-            {"instances", stage.instances},
-            {"threads", stage.threads},
-            {"morsel_kib", stage.morsel_kib == 0 ? Json("auto") : Json(stage.morsel_kib)},
-            {"target_utilization", stage.target_utilization},
-            {"park_idle", stage.park_idle},
-            {"device", name_of(stage.device)},
-            {"first_rank", stage.first_rank},
-            {"inputs", names_of(plan, stage.inputs)},
-            {"outputs", names_of(plan, stage.outputs)}};
+    Json json{{"name", stage.name},
+              {"operator", stage.operator_name},
+              {"kind", name_of(stage.kind)},
+              {"params", params_json(stage.params)},
+              {"env", stage.env},
+              {"instances", stage.instances},
+              {"threads", stage.threads},
+              {"morsel_kib", stage.morsel_kib == 0 ? Json("auto") : Json(stage.morsel_kib)},
+              {"target_utilization", stage.target_utilization},
+              {"park_idle", stage.park_idle},
+              {"device", name_of(stage.device)},
+              {"first_rank", stage.first_rank},
+              {"inputs", names_of(plan, stage.inputs)},
+              {"outputs", names_of(plan, stage.outputs)}};
+    if (stage.placement.rule != PlacementRule::by_rank) json["placement"] = placement_json(stage.placement);
+    if (stage.timeout.count() > 0) json["timeout_ms"] = stage.timeout.count();
+    return json;
 }
 
 Json channel_json(const Plan& plan, const PlannedChannel& channel) {
@@ -48,27 +58,29 @@ Json channel_json(const Plan& plan, const PlannedChannel& channel) {
     return json;
 }
 
-Json rank_json(const Plan& plan, std::uint32_t rank) {
+Json rank_json(const Plan& plan, std::uint32_t rank, NodesOfRanks nodes) {
+    if (rank == 0) return with_node({{"rank", 0}, {"stage", "coordinator"}}, 0, nodes);
     const auto [stage, instance] = plan.place(rank);
     const auto& planned = plan.stages[stage];
-    return {{"rank", rank},
-            {"stage", planned.name},
-            {"instance", instance},
-            {"operator", planned.operator_name},
-            {"device", name_of(planned.device)}};
+    return with_node({{"rank", rank},
+                      {"stage", planned.name},
+                      {"instance", instance},
+                      {"operator", planned.operator_name},
+                      {"device", name_of(planned.device)}},
+                     rank, nodes);
 }
 
 }  // namespace
 
-std::string plan_json(const Plan& plan) {
+std::string plan_json(const Plan& plan, NodesOfRanks nodes) {
     Json json{{"pipeline", plan.pipeline},
               {"processes", plan.ranks()},
               {"stages", Json::array()},
               {"channels", Json::array()},
-              {"ranks", Json::array({{{"rank", 0}, {"stage", "coordinator"}}})}};
+              {"ranks", Json::array()}};
     for (const auto& stage : plan.stages) json["stages"].push_back(stage_json(plan, stage));
     for (const auto& channel : plan.channels) json["channels"].push_back(channel_json(plan, channel));
-    for (std::uint32_t rank = 1; rank < plan.ranks(); ++rank) json["ranks"].push_back(rank_json(plan, rank));
+    for (std::uint32_t rank = 0; rank < plan.ranks(); ++rank) json["ranks"].push_back(rank_json(plan, rank, nodes));
     return json.dump(2) + '\n';
 }
 

@@ -1,6 +1,7 @@
 #include "runtime/coordinator.hpp"
 
 #include <algorithm>
+#include <functional>
 
 #include "base/format.hpp"
 #include "runtime/signals.hpp"
@@ -112,15 +113,17 @@ void Coordinator::wait_for_all_ready() {
 
 void Coordinator::watch_until_done() {
     looked_at_ = moved_at_ = SteadyClock::now();
+    set_timeouts();
     const auto stall = setup_.options.stall_timeout;
     const auto look = stall.count() > 0 ? std::clamp<std::chrono::nanoseconds>(stall / 4, std::chrono::milliseconds{20},
                                                                                std::chrono::milliseconds{500})
                                         : std::chrono::nanoseconds{std::chrono::milliseconds{500}};
     const auto nap = setup_.takes_signals ? look : std::min(look, between_looks_at_processes);
     while (done_ < members_.size() && run_.state != RunState::failed) {
-        setup_.reactor.wait(Activity::waiting_for_input, 0, std::min(nap, recall_leases()));
+        setup_.reactor.wait(Activity::waiting_for_input, 0, std::min({nap, recall_leases(), time_to_timeout()}));
         check_processes();
         check_signals();
+        check_timeouts();
         if (SteadyClock::now() - refreshed_ < look) continue;
         refresh();
         check_stall();
@@ -128,6 +131,38 @@ void Coordinator::watch_until_done() {
             for (StageParking& parking : parking_) parking.look(run_);
         }
         setup_.on_snapshot(run_);
+    }
+}
+
+/// They count from when all are ready.
+void Coordinator::set_timeouts() {
+    for (std::size_t stage = 0; stage < setup_.plan.stages.size(); ++stage) {
+        const auto timeout = setup_.plan.stages[stage].timeout;
+        if (timeout.count() > 0) timeouts_.push_back({.deadline = moved_at_ + timeout, .stage = stage});
+    }
+    std::ranges::sort(timeouts_, std::greater{}, &StageTimeout::deadline);
+}
+
+std::chrono::nanoseconds Coordinator::time_to_timeout() const {
+    if (timeouts_.empty()) return std::chrono::nanoseconds::max();
+    return std::max(timeouts_.back().deadline - SteadyClock::now(), SteadyClock::duration::zero());
+}
+
+void Coordinator::check_timeouts() {
+    while (time_to_timeout() == std::chrono::nanoseconds::zero()) {
+        const PlannedStage& stage = setup_.plan.stages[timeouts_.back().stage];
+        timeouts_.pop_back();
+        const auto views =
+            std::span{run_.instances}.subspan(stage.first_rank - 1, static_cast<std::size_t>(stage.instances));
+        const auto going = std::ranges::count(views, false, &InstanceView::done);
+        if (going == 0 || run_.state == RunState::failed) continue;
+        refresh();
+        run_.aborted = true;
+        fail(exit_code(Errc::timed_out), "timed out: stage '" + stage.name + "' has not ended within its timeout of " +
+                                             format_duration(stage.timeout) + ", " + std::to_string(going) + " of " +
+                                             std::to_string(stage.instances) + " instances go on\n" +
+                                             waiting_report(setup_.plan, run_) +
+                                             "  raise \"timeout\" of the stage if it may take longer");
     }
 }
 

@@ -77,6 +77,9 @@ private:
     void check_signals();
     void check_wishes();
     void check_stall();
+    void set_timeouts();
+    [[nodiscard]] std::chrono::nanoseconds time_to_timeout() const;
+    void check_timeouts();
     void refresh();
     void stop(int signal);
     void fail(int exit_code, std::string text);
@@ -102,6 +105,12 @@ private:
     SteadyClock::time_point moved_at_{};
     SteadyClock::time_point looked_at_{};  // for a stall
     SteadyClock::time_point refreshed_{};
+
+    struct StageTimeout {
+        SteadyClock::time_point deadline;
+        std::size_t stage;
+    };
+    std::vector<StageTimeout> timeouts_;  // of the stages that have one, the last one first
 };
 
 }  // namespace penstock

@@ -25,8 +25,9 @@ constexpr std::array<std::string_view, 13> channel_keys{"name",     "from",     
                                                         "capacity", "overflow", "by",       "dispatch", "compression",
                                                         "filter",   "sample",   "transport"};
 constexpr std::array<std::string_view, 2> capacity_keys{"payloads", "bytes"};
+constexpr std::array<std::string_view, 2> placement_keys{"with", "per_node"};
 
-constexpr std::array<std::string_view, 3> later_stage_keys{"timeout", "after", "placement"};
+constexpr std::array<std::string_view, 1> later_stage_keys{"after"};
 
 /// Whether the value is an object; adds the problem if not.
 bool is_object(FileProblems& problems, const JsonValue& value, const std::string& pointer, std::string_view advice) {
@@ -123,6 +124,8 @@ private:
         read_flags(fields, stage);
         read_params(fields, stage);
         read_env(fields, stage);
+        read_placement(fields, stage);
+        read_timeout(fields, stage);
         return stage;
     }
 
@@ -182,6 +185,39 @@ private:
         for (const auto& [key, given, line] : *value->object()) {
             auto param = read_param(problems_, given, pointer_to(fields.pointer("params"), key));
             if (param) stage.params.set(key, std::move(*param));
+        }
+    }
+
+    /// One of the words, or {"with": "make"}, or {"per_node": 2}.
+    void read_placement(const JsonFields& fields, StageSpec& stage) {
+        const JsonValue* value = fields.find("placement");
+        if (value == nullptr) return;
+        if (value->object() == nullptr) {
+            if (const auto rule = fields.word("placement", vocabulary::placement)) stage.placement.rule = *rule;
+            return;
+        }
+        const JsonFields keys{problems_, *value, fields.pointer("placement")};
+        keys.refuse_unknown_keys(placement_keys);
+        if ((keys.find("with") == nullptr) == (keys.find("per_node") == nullptr)) {
+            fields.refuse("placement", R"(must have one of "with" and "per_node"; write "placement": {"per_node": 1})");
+            return;
+        }
+        if (auto other = keys.text("with")) stage.placement = StagePlacement::with(std::move(*other));
+        if (const auto number = keys.integer("per_node", {.minimum = 1, .maximum = max_per_node, .advice = 1})) {
+            stage.placement = StagePlacement::on_each_node(static_cast<int>(*number));
+        }
+    }
+
+    static void read_timeout(const JsonFields& fields, StageSpec& stage) {
+        const JsonValue* value = fields.find("timeout");
+        if (value == nullptr) return;
+        const auto* text = std::get_if<std::string>(&value->value);
+        const auto timeout = text == nullptr ? std::nullopt : parse_duration(*text);
+        if (timeout && timeout->count() > 0) {
+            stage.timeout = *timeout;
+        } else {
+            fields.refuse("timeout", "must be a text like \"90s\" or \"2h\", more than 0 and at most a year, not " +
+                                         value->text() + "; write \"timeout\": \"90s\"");
         }
     }
 

@@ -19,6 +19,7 @@ inline constexpr int max_instances = 100'000;
 inline constexpr std::uint32_t max_capacity = 1U << 20U;
 inline constexpr std::size_t max_key_bytes = 255;
 inline constexpr std::uint32_t max_sample = 1'000'000'000;
+inline constexpr int max_per_node = 100'000;
 
 /// Names of pipelines, stages and channels become names of files: letters, digits, "_", "." and "-", at most 64, not
 /// starting with "." or "-".

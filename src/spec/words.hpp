@@ -67,6 +67,10 @@ inline constexpr std::array dispatch_words{
 inline constexpr std::array by_words{Word<PassBy>{"reference", PassBy::reference},
                                      Word<PassBy>{"value", PassBy::value}};
 
+/// Those without more to say. The others are objects.
+inline constexpr std::array placement_words{Word<PlacementRule>{"spread", PlacementRule::spread},
+                                            Word<PlacementRule>{"pack", PlacementRule::pack}};
+
 inline constexpr std::array<std::string_view, 1> later_devices{"gpu"};
 inline constexpr std::array<std::string_view, 1> later_overflows{"spill"};
 inline constexpr std::array<std::string_view, 1> later_transports{"ofi"};
@@ -77,6 +81,7 @@ inline constexpr Vocabulary<Overflow> overflow{overflow_words, later_overflows};
 inline constexpr Vocabulary<TransportKind> transport{transport_words, later_transports};
 inline constexpr Vocabulary<Dispatch> dispatch{dispatch_words};
 inline constexpr Vocabulary<PassBy> by{by_words};
+inline constexpr Vocabulary<PlacementRule> placement{placement_words};
 
 }  // namespace vocabulary
 }  // namespace penstock

@@ -4,7 +4,9 @@
 
 #include <penstock/spec.hpp>
 
+#include "base/quantity.hpp"
 #include "spec/param_json.hpp"
+#include "spec/placement_json.hpp"
 
 namespace penstock {
 namespace {
@@ -30,6 +32,8 @@ Json stage_json(const StageSpec& stage) {
     if (stage.park_idle) json["park_idle"] = true;
     if (stage.device != Device::cpu) json["device"] = name_of(stage.device);
     if (!stage.env.empty()) json["env"] = stage.env;
+    if (stage.placement.rule != PlacementRule::by_rank) json["placement"] = placement_json(stage.placement);
+    if (stage.timeout.count() > 0) json["timeout"] = duration_text(stage.timeout);
     return json;
 }
 

@@ -75,6 +75,38 @@ class Stuck(RunTestCase):
         self.assert_stalled(folder, said, r"^  middle\.0 \(rank 2\): inside its operator 'stuck_processor'")
 
 
+class TimedOut(RunTestCase):
+    def spec(self, **timeouts):
+        spec = line_of(stage("producer", "records", batch_size=10, total_batches=0, interval="5ms"),
+                       stage("processor", "scale_records", 2), stage("consumer", "csv_sink"))
+        for each in spec["stages"]:
+            if each["name"] in timeouts:
+                each["timeout"] = timeouts[each["name"]]
+        return spec
+
+    def test_stage_ends_the_run_and_is_named(self):
+        folder, said = self.run_to_end(self.spec(processor="1200ms", consumer="1h"), code=5)
+
+        self.assertIn("timed out: stage 'processor' has not ended within its timeout of 1.2 s, 2 of 2 instances go on", said)
+        self.assertRegex(said, r"(?m)^  processor\.1 \(rank 3\): ")
+        self.assertIn('raise "timeout" of the stage if it may take longer', said)
+        self.assertEqual((folder.status["state"], folder.status["exit_code"]), ("failed", 5))
+
+    def test_stage_that_comes_first_is_the_one_that_is_named(self):
+        _, said = self.run_to_end(self.spec(producer="2s", processor="100ms", consumer="1s"), code=5)
+
+        self.assertIn("timed out: stage 'processor' has not ended within its timeout of 100 ms", said)
+        self.assertNotIn("stage 'consumer' has not", said)
+
+    def test_stage_that_has_ended_in_time_does_not_count(self):
+        short = line_of(stage("producer", "records", batch_size=10, total_batches=1), stage("consumer", "null"))
+        long = line_of(stage("slow", "records", batch_size=10, total_batches=3, interval="1500ms"), stage("sink", "null"))
+        for each in short["stages"]:
+            each["timeout"] = "2s"
+        folder = self.run_to_end({key: short[key] + long[key] for key in ("stages", "channels")})
+        self.assertEqual(folder.status["state"], "completed")
+
+
 class Paused(RunTestCase):
     def test_coordinator_stops_the_stream_when_the_leases_run_out_and_says_so(self):
         spec = line_of(stage("source", "pattern", instances=2, count=1500, interval="4ms"), stage("sink", "null"),

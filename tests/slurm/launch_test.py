@@ -251,6 +251,77 @@ class Launched(SlurmTestCase):
         self.assertIn(state_of(job), ("PENDING", "RUNNING"))
 
 
+def placed(spec, **placements):
+    """The pipeline with those placements of its stages."""
+    stages = [{**each, **({"placement": placements[each["name"]]} if each["name"] in placements else {})}
+              for each in spec["stages"]]
+    return {**spec, "stages": stages}
+
+
+WIDE = line_of(stage("producer", "records", 2, batch_size=10, total_batches=20), stage("processor", "scale_records", 6),
+               stage("consumer", "null", 3))
+
+
+class Placed(SlurmTestCase):
+    def nodes_of(self, folder, name):
+        """Where the instances of a stage are, by what they themselves have said of it."""
+        peers = folder.json("peers/producer.0.json")["all_stages"][name]
+        return [peer["node"] for peer in sorted(peers, key=lambda each: each["index"])]
+
+    def run_placed(self, spec, *options):
+        run = self.launch_to_end(spec, *options)
+        folder = self.folder_of_job(run.out.strip())
+        self.assertIn("All stages are placed as they ask", folder.messages("coordinator"))
+        return folder
+
+    def test_spread_and_with_and_pack(self):
+        spec = placed(WIDE, producer="spread", processor={"with": "producer"}, consumer="pack")
+        folder = self.run_placed(spec, "-N", "3")
+
+        producers, processors = self.nodes_of(folder, "producer"), self.nodes_of(folder, "processor")
+        self.assertEqual(len(set(producers)), 2)
+        self.assertEqual(processors, producers * 3)
+        self.assertEqual(len(set(self.nodes_of(folder, "consumer"))), 1)
+
+    def test_so_many_on_each_node(self):
+        spec = placed(WIDE, processor={"per_node": 2}, consumer="spread")
+        folder = self.run_placed(spec, "-N", "4", "--ntasks-per-node", "4")
+
+        self.assertEqual(self.nodes_of(folder, "processor"), ["n1", "n1", "n2", "n2", "n3", "n3"])
+        self.assertEqual(len(set(self.nodes_of(folder, "consumer"))), 3)
+
+    def test_as_the_dry_run_says(self):
+        spec = placed(WIDE, producer={"with": "consumer"}, processor="spread", consumer="spread")
+        said = self.launch(spec, "-N", "4", "--dry-run")
+        self.assert_code(said, 0)
+        folder = self.run_placed(spec, "-N", "4")
+
+        told = dict(re.findall(r"(?m)^\d+ +(\S+\.\d+) +\S+ +(\d+) ", said.out))
+        self.assertEqual(len(told), 11)
+        for name in ("producer", "processor", "consumer"):
+            for instance, node in enumerate(self.nodes_of(folder, name)):
+                self.assertEqual(node, f"n{told[f'{name}.{instance}']}", said.out)
+        self.assertRegex(said.out, r"(?m)^2 +producer\.1 .*with consumer\.1$")
+
+    def test_on_nodes_that_are_not_there_is_refused(self):
+        spec = placed(WIDE, processor={"per_node": 1})
+        for options, words in ((["-N", "4"], "for which it takes 6 nodes, not 4"), ([], "say it with --nodes N"),
+                               (["-N", "2-4"], "say it with --nodes N"),
+                               (["-N", "6", "--ntasks-per-node", "1"], "12 ranks, and 6 nodes with room for 6 in all")):
+            run = self.launch(spec, *options)
+            self.assert_code(run, 2)
+            self.assertIn(words, run.err)
+
+    def test_in_another_way_than_srun_does_it_is_a_warning(self):
+        spec = placed(WIDE, processor="pack")
+        words = subprocess.list2cmdline([program(), "run", str(self.write(spec)), "--runs-dir", str(self.runs_dir)])
+        job = self.script(f"srun --mpi=pmix -m cyclic {words}", "-n", "12", "-N", "4", "--ntasks-per-node", "3")
+        self.wait_for_job(job, "COMPLETED")
+        warned = [entry["message"] for entry in self.folder_of_job(job).log("coordinator")
+                  if entry["level"].startswith("warn")]
+        self.assertRegex(warned[0], '^stage "processor" is to be placed "pack", but has 2 on n1, 1 on n2, 1 on n3, 2 on n4;')
+
+
 class Stopped(SlurmTestCase):
     def test_by_penstock_cancel_drains(self):
         job = self.submit(ENDLESS, "-N", "2")

@@ -131,6 +131,37 @@ TEST(PlanErrors, SuggestAStageAndReportNothingThatFollowsFromIt) {
                  "invalid input: p.json:9: /channels/0/to: unknown stage \"middel\"; did you mean \"middle\"?");
 }
 
+TEST(PlanErrors, SuggestAStageToBeWith) {
+    auto spec = line("make", "pass", "eat");
+    spec.stages[1].name = "middle";
+    spec.channels[0].to = spec.channels[1].from = "middle";
+    spec.stages[2].placement = StagePlacement::with("midle");
+    spec.stages[2].where = "p.json:9: /stages/2";
+
+    EXPECT_STREQ(
+        plan_error(spec).what(),
+        "invalid input: p.json:9: /stages/2/placement/with: unknown stage \"midle\"; did you mean \"middle\"?");
+}
+
+TEST(PlanErrors, NameStagesThatAreToBeWithEachOther) {
+    auto spec = line("make", "pass", "eat");
+    spec.stages[0].placement = StagePlacement::with("a");
+    EXPECT_THAT(plan_error(spec).what(), HasSubstr("stages are to be with each other: a -> a; let one of them"));
+
+    spec.stages[0].placement = StagePlacement::with("c");
+    spec.stages[1].placement = StagePlacement::with("a");
+    spec.stages[2].placement = StagePlacement::with("b");
+    const auto error = plan_error(spec);
+    EXPECT_EQ(error.code(), Errc::invalid_input);
+    EXPECT_THAT(error.what(), HasSubstr("stages are to be with each other: a -> c -> b -> a; let one of them"));
+}
+
+TEST(PlanErrors, RefuseNoInstancesPerNode) {
+    auto spec = line("make", "pass", "eat");
+    spec.stages[1].placement = StagePlacement::on_each_node(0);
+    EXPECT_THAT(plan_error(spec).what(), HasSubstr("\"per_node\" must be a number from 1 to 100000, not 0"));
+}
+
 TEST(PlanErrors, ComeAllTogether) {
     auto spec = line("mkae", "scale", "eat");
     spec.file = "p.json";

@@ -129,6 +129,54 @@ TEST(SbatchScript, RefusesTextThatWouldLeaveItsLine) {
     EXPECT_THAT(refusal_of([&] { static_cast<void>(sbatch_script(job)); }), HasSubstr("is longer than"));
 }
 
+[[nodiscard]] SlurmJob placed() {
+    SlurmJob job = demo();
+    job.nodes = {0, 2, 1, 2, 0};
+    job.node_count = 3;
+    job.options = {{"nodes", "3"}, {"ntasks-per-node", "2"}};
+    return job;
+}
+
+TEST(SbatchScript, AsksForRoomOnEachNodeWhereTasksArePlaced) {
+    const std::string script = sbatch_script(placed());
+
+    EXPECT_THAT(script, AllOf(Not(HasSubstr("#SBATCH --ntasks=")), HasSubstr("#SBATCH --ntasks-per-node=2\n"),
+                              HasSubstr("--ntasks=5 --distribution=arbitrary \\\n")));
+    EXPECT_THAT(sbatch_script(demo()), AllOf(Not(HasSubstr("arbitrary")), Not(HasSubstr("HOSTFILE"))));
+}
+
+/// What the script of a placed job prints, and says, in a job with these nodes.
+[[nodiscard]] CommandAnswer placed_on(const std::string& names) {
+    FakePrograms programs;
+    programs.add("scontrol", "printf '%s\\n' " + names);
+    programs.add("srun", "echo \"${SLURM_NTASKS_PER_NODE-unset} $SLURM_HOSTFILE\"; cat \"$SLURM_HOSTFILE\"");
+    programs.add("penstock", "exit 2");
+    SlurmJob job = placed();
+    job.program = "penstock";
+    programs.write("job.sh", sbatch_script(job));
+    return answer_of({"env", "SLURM_NTASKS_PER_NODE=2", "TMPDIR=" + programs.path(""), "bash", programs.path("job.sh")},
+                     {}, 20s);
+}
+
+TEST(SbatchScript, GivesSrunTheNamesOfTheNodesTaskByTaskAndLeavesNoFile) {
+    const auto answer = placed_on("a1 b2 c3");
+
+    const auto line = answer.out.find('\n');
+    ASSERT_NE(line, std::string::npos) << answer.err;
+    EXPECT_EQ(answer.out.substr(line), "\na1\nc3\nb2\nc3\na1\n");
+    ASSERT_TRUE(answer.out.starts_with("unset /"));
+    EXPECT_FALSE(std::ifstream{answer.out.substr(6, line - 6)});
+    EXPECT_EQ(answer.exit_code, 0);
+}
+
+TEST(SbatchScript, EndsWhereTheJobHasAnotherNumberOfNodes) {
+    const auto answer = placed_on("a1 b2");
+
+    EXPECT_EQ(answer.exit_code, 6);
+    EXPECT_EQ(answer.out, "");
+    EXPECT_THAT(answer.err, HasSubstr("the pipeline is placed on 3 nodes, and this job has 2"));
+}
+
 /// What the script ends with when srun and penstock answer like this.
 [[nodiscard]] int end_of_script(const std::string& srun, const std::string& penstock) {
     FakePrograms programs;

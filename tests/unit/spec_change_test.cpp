@@ -19,9 +19,17 @@ PipelineSpec sample() {
     params.set("ratio", ParamValue{2.0});
     params.set("list", ParamValue{ParamValue::List{{std::int64_t{1}}, {std::string{"\"two\"\n"}}}});
     return PipelineBuilder{"demo"}
-        .stage({.name = "make", .operator_name = "records", .params = params, .env = {{"N", "1"}}})
-        .stage({.name = "make.more", .operator_name = "scale", .instances = 3})
-        .stage({.name = "eat", .operator_name = "csv_sink"})
+        .stage({.name = "make",
+                .operator_name = "records",
+                .params = params,
+                .env = {{"N", "1"}},
+                .placement = StagePlacement::spread()})
+        .stage({.name = "make.more",
+                .operator_name = "scale",
+                .instances = 3,
+                .placement = StagePlacement::with("make"),
+                .timeout = std::chrono::milliseconds{1500}})
+        .stage({.name = "eat", .operator_name = "csv_sink", .placement = StagePlacement::on_each_node(2)})
         .channel({.from = "make", .to = "make.more"})
         .channel({.name = "link",
                   .from = "make.more",
@@ -49,6 +57,8 @@ void expect_equal(const StageSpec& a, const StageSpec& b) {
     EXPECT_EQ(a.target_utilization, b.target_utilization);
     EXPECT_EQ(a.park_idle, b.park_idle);
     EXPECT_EQ(a.device, b.device);
+    EXPECT_EQ(a.placement, b.placement);
+    EXPECT_EQ(a.timeout, b.timeout);
     EXPECT_EQ(a.env, b.env);
 }
 
