@@ -225,12 +225,24 @@ void place_tasks(const Plan& plan, SlurmJob& job) {
     return text;
 }
 
+/// Slurm does not say that it is the placement for which its nodes are too small.
+template <class Question>
+[[nodiscard]] std::string ask_slurm(const SlurmJob& job, Question&& question) {
+    if (job.nodes.empty()) return question();
+    const auto note = [&] {
+        return fmt::format(
+            "asking for {} nodes with room for {} ranks each; --ntasks-per-node says how many a node takes",
+            job.node_count, number_option(job, "ntasks-per-node"));
+    };
+    return with_context(note, question);
+}
+
 int explain(const Program& program, const Launching& launching) {
     program.out << launching.script << '\n' << placement_text(launching);
     if (!has_slurm()) {
         program.out << "\nThere is no sbatch here: without --dry-run the pipeline would run on this machine\n";
     } else {
-        program.out << "\nSlurm: " << try_job(launching.script) << '\n';
+        program.out << "\nSlurm: " << ask_slurm(launching.job, [&] { return try_job(launching.script); }) << '\n';
     }
     return 0;
 }
@@ -332,7 +344,7 @@ int launch(const Program& program, LaunchArguments& arguments) {
         return 0;
     }
     if (!has_slurm()) return run_here(program, arguments);
-    const std::string id = submit_job(launching.script);
+    const std::string id = ask_slurm(launching.job, [&] { return submit_job(launching.script); });
     program.out << id << '\n' << std::flush;
     return arguments.wait ? wait_for(program, arguments, launching.job.runs_dir, id) : 0;
 }

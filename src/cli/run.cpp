@@ -45,6 +45,17 @@ int finish(const Program& program, const RunArguments& arguments, const RunResul
     return result.exit_code;
 }
 
+/// Loads the pipeline. The other ranks of an MPI job do not wait for one that has not got it.
+PipelineSpec load_beside_others(const RunArguments& arguments) {
+    try {
+        return load(arguments.pipeline);
+    } catch (const Error& error) {
+        const Launch launch = resolved(arguments.options.launch);
+        if (launch != Launch::local) tell_cannot_start(launch, error, arguments.options);
+        throw;
+    }
+}
+
 /// A batch system may warn of its time limit before there is anybody to hear it.
 void hold_early_warning() {
     sigset_t warning;
@@ -61,7 +72,7 @@ int run_pipeline(const Program& program, RunArguments& arguments) {
     options.arena_bytes = arguments.arena_mib << 20U;
     options.progress = !arguments.quiet;
     try {
-        const auto spec = load(arguments.pipeline);
+        const auto spec = load_beside_others(arguments);
         // Its threads may only start when all processes are there, which the first status tells.
         std::unique_ptr<RunView> view;
         if (arguments.http_port >= 0) {
@@ -81,8 +92,8 @@ int run_pipeline(const Program& program, RunArguments& arguments) {
         };
         Runtime runtime{options};
         return finish(program, arguments, runtime.try_run(spec));
-    } catch (const Error& error) {
-        if (!speaks_for_job(options.launch)) return exit_code(error.code());
+    } catch (const Error&) {
+        if (!speaks_for_job(options.launch)) return 0;  // or mpirun would end the one that says why
         throw;
     }
 }

@@ -1,13 +1,19 @@
 #include "launch/job_launch.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
+#include <filesystem>
 #include <initializer_list>
 #include <limits>
 #include <memory>
 #include <string_view>
 
+#include <unistd.h>
+
 #include "launch/job_world.hpp"
+#include "launch/process_identity.hpp"
 #include "launch/rank_watch.hpp"
 #include "launch/run.hpp"
 #include "memory/arena.hpp"
@@ -15,6 +21,8 @@
 
 namespace penstock {
 namespace {
+
+constexpr std::size_t most_nodes_named = 8;
 
 /// Nobody is left to end this rank in order, and MPI would wait for ever.
 [[noreturn]] void end_as_orphan(int exit_code) {
@@ -71,6 +79,43 @@ namespace {
     return RunDirectory{theirs.starts_with('+') ? theirs.substr(1) : ""};
 }
 
+/// What a rank says that cannot start: the number of its `Errc`, and why.
+[[nodiscard]] std::string refusal_of(const Error& error) {
+    return std::to_string(static_cast<int>(error.code())) + " " + host_name() + ": " + error.what();
+}
+
+/// The first collective call of a job. @throws Error in every rank if one of them cannot start.
+void wait_for_all(JobWorld& world, const Plan& plan) {
+    const std::vector<std::string> said = world.allgather({});
+    for (Rank rank = 0; rank < said.size(); ++rank) {
+        if (said[rank].empty()) continue;
+        const auto label = rank < plan.ranks() ? plan.label(rank) + " (rank " + std::to_string(rank) + ")"
+                                               : "rank " + std::to_string(rank);
+        throw Error{static_cast<Errc>(std::atoi(said[rank].c_str())),
+                    label + " cannot start on " + said[rank].substr(said[rank].find(' ') + 1)};
+    }
+}
+
+/// Nodes that do not see the run directory have no place for logs and results.
+void check_shared(JobWorld& world, const RunDirectory& directory) {
+    const bool is_here = access(directory.path().c_str(), F_OK) == 0;
+    const std::vector<std::string> without = world.allgather(is_here ? "" : host_name());
+    std::vector<std::string> names;
+    for (const std::string& name : without) {
+        if (!name.empty() && std::ranges::find(names, name) == names.end()) names.push_back(name);
+    }
+    if (names.empty()) return;
+    std::string text = names.front();
+    for (std::size_t i = 1; i < std::min(names.size(), most_nodes_named); ++i) text += ", " + names[i];
+    if (names.size() > most_nodes_named) text += " and " + std::to_string(names.size() - most_nodes_named) + " more";
+    if (world.rank() == 0) {
+        std::error_code ignored;
+        std::filesystem::remove_all(directory.path(), ignored);  // there is nothing in it
+    }
+    throw Error{Errc::invalid_input, "the run directory '" + directory.path() + "' is not to be seen on " + text +
+                                         "; choose a place on a file system that all nodes share with --runs-dir"};
+}
+
 /// After a failure, until the job is aborted.
 constexpr std::chrono::seconds time_to_leave{3};
 
@@ -105,12 +150,29 @@ bool speaks_for_job(Launch launch) noexcept {
     return rank == nullptr || std::string_view{rank} == "0";
 }
 
+void tell_cannot_start(Launch launch, const Error& error, const RunOptions& options) noexcept {
+    try {
+        static_cast<void>(join(launch, options)->allgather(refusal_of(error)));
+    } catch (const std::exception&) {  // it will be missed, then
+    }
+}
+
 RunResult run_job(Launch launch, const Plan& plan, const Registry& registry, const RunOptions& options) {
     std::vector<File> lines;  // before the world, which they have to outlive
     const std::unique_ptr<JobWorld> joined = join(launch, options);
     JobWorld& world = *joined;
     // mpirun ends all others as soon as one rank fails, and rank 0 must live to say why: it fails for all of them.
     RunResult follower{.exit_code = 0, .coordinator = false};
+    const auto together = [&](const auto& check) {
+        try {
+            check();
+            return true;
+        } catch (const Error& error) {
+            if (world.rank() == 0 || error.code() == Errc::timed_out) throw;
+            return false;
+        }
+    };
+    if (!together([&] { wait_for_all(world, plan); })) return follower;
     if (world.size() != plan.ranks()) {
         if (world.rank() != 0) return follower;
         throw Error{Errc::invalid_input, rank_count_error(plan, world.size(), launch)};
@@ -118,6 +180,7 @@ RunResult run_job(Launch launch, const Plan& plan, const Registry& registry, con
     world.split(colour_of(plan, world.rank()));
     const RunDirectory directory = shared_directory(world, plan, options);
     if (directory.path().empty()) return follower;
+    if (!together([&] { check_shared(world, directory); })) return follower;
     const RunContext run{plan, registry, options, directory, world.describe(), world.stage_communicator()};
     RankWatch watch{world, lines, [code = world.orphan_exit_code()] { end_as_orphan(code); }};
     if (world.rank() != 0) {

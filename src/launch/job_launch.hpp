@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include <penstock/error.hpp>
 #include <penstock/plan.hpp>
 #include <penstock/runtime.hpp>
 
@@ -16,6 +17,11 @@ namespace penstock {
 
 /// False in the ranks of a job that leave the talking to rank 0. Joins nothing.
 [[nodiscard]] bool speaks_for_job(Launch launch) noexcept;
+
+/// For a rank that fails before it gets to `run_job`, or whose pipeline is none: tells the others, which would wait for
+/// it for ever. Collective with their `run_job`, and with this call of others that fail.
+/// @param launch  Not `local`.
+void tell_cannot_start(Launch launch, const Error& error, const RunOptions& options) noexcept;
 
 /// Runs the pipeline on the ranks of the job: rank 0 coordinates, the others are the instances. Collective.
 /// @param launch  Not `local`.

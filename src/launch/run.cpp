@@ -51,6 +51,10 @@ public:
     [[nodiscard]] std::vector<std::string> allgather(const std::string& mine) override {
         std::vector<std::string> all = exchange(going + mine);
         for (Rank rank = 0; rank < all.size(); ++rank) {
+            if (all[rank].empty()) {
+                is_over_ = true;
+                throw Error{Errc::disconnected, "the run ended while it started; the first message of it says why"};
+            }
             if (all[rank].starts_with(going)) {
                 all[rank].erase(0, 1);
                 continue;

@@ -129,16 +129,22 @@ RunOptions& Runtime::options() noexcept {
 
 RunResult Runtime::try_run(const PipelineSpec& spec) {
     const RunOptions& options = state_->options;
+    const Launch launch = resolved(options.launch);
+    const bool in_job = launch != Launch::local;
+    bool has_plan = false;
     try {
-        const Launch launch = resolved(options.launch);
-        const bool in_job = launch != Launch::local;
         const bool fills = std::ranges::find(spec.stages, StageSpec::fill, &StageSpec::instances) != spec.stages.end();
         Plan plan = make_plan(spec, state_->registry, in_job && fills ? job_size() : 0);
         force_transport(plan, options.transport);
+        has_plan = true;
         return in_job ? run_job(launch, plan, state_->registry, options) : run_local(plan, state_->registry, options);
     } catch (const Error& error) {
-        return {
-            .exit_code = exit_code(error.code()), .error = error.what(), .coordinator = speaks_for_job(options.launch)};
+        const bool speaks = speaks_for_job(options.launch);
+        if (in_job && !has_plan) {
+            tell_cannot_start(launch, error, options);
+            if (!speaks) return {.exit_code = 0, .coordinator = false};
+        }
+        return {.exit_code = exit_code(error.code()), .error = error.what(), .coordinator = speaks};
     }
 }
 

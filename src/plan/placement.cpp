@@ -45,11 +45,9 @@ public:
         check_total();
         put_rank(0, first_with_room(1).value_or(0), 1);
         for (const std::size_t stage : with_rule(PlacementRule::per_node)) put_on_each_node(stage);
-        auto packed = with_rule(PlacementRule::pack);
-        // The larger ones first, for which there are fewer places.
-        std::ranges::stable_sort(packed, std::greater{}, [this](std::size_t stage) { return weight_of(stage); });
-        for (const std::size_t stage : packed) pack(stage);
-        for (const std::size_t stage : with_rule(PlacementRule::spread)) spread(stage);
+        for (const std::size_t stage : packed_and_spread()) {
+            plan_.stages[stage].placement.rule == PlacementRule::pack ? pack(stage) : spread(stage);
+        }
         put_the_rest(with_rule(PlacementRule::by_rank));
         for (const std::size_t stage : leaders_first_) follow(stage);
         return std::move(nodes_);
@@ -86,6 +84,18 @@ private:
         for (std::size_t i = 0; i < plan_.stages.size(); ++i) {
             if (plan_.stages[i].placement.rule == rule) stages.push_back(i);
         }
+        return stages;
+    }
+
+    /// First what needs the most room on one node, for which there are the fewest places.
+    [[nodiscard]] std::vector<std::size_t> packed_and_spread() const {
+        auto stages = with_rule(PlacementRule::pack);
+        const auto spread = with_rule(PlacementRule::spread);
+        stages.insert(stages.end(), spread.begin(), spread.end());
+        std::ranges::stable_sort(stages, std::greater{}, [this](std::size_t stage) {
+            const bool is_packed = plan_.stages[stage].placement.rule == PlacementRule::pack;
+            return is_packed ? weight_of(stage) : std::ranges::max(weights_[stage]);
+        });
         return stages;
     }
 

@@ -276,7 +276,7 @@ class Placed(SlurmTestCase):
 
     def test_spread_and_with_and_pack(self):
         spec = placed(WIDE, producer="spread", processor={"with": "producer"}, consumer="pack")
-        folder = self.run_placed(spec, "-N", "3")
+        folder = self.run_placed(spec, "-N", "3", "--ntasks-per-node", "4")
 
         producers, processors = self.nodes_of(folder, "producer"), self.nodes_of(folder, "processor")
         self.assertEqual(len(set(producers)), 2)
@@ -316,7 +316,8 @@ class Placed(SlurmTestCase):
         spec = placed(WIDE, processor="pack")
         words = subprocess.list2cmdline([program(), "run", str(self.write(spec)), "--runs-dir", str(self.runs_dir)])
         job = self.script(f"srun --mpi=pmix -m cyclic {words}", "-n", "12", "-N", "4", "--ntasks-per-node", "3")
-        self.wait_for_job(job, "COMPLETED")
+        wait_until(lambda: state_of(job) in ("COMPLETED", "FAILED"), "the end of the job", LONGEST_JOB_S)
+        self.assertEqual(state_of(job), "COMPLETED", self.output_of(job))
         warned = [entry["message"] for entry in self.folder_of_job(job).log("coordinator")
                   if entry["level"].startswith("warn")]
         self.assertRegex(warned[0], '^stage "processor" is to be placed "pack", but has 2 on n1, 1 on n2, 1 on n3, 2 on n4;')
@@ -398,6 +399,85 @@ class Stopped(SlurmTestCase):
         self.assertIn(old["state"], ("cancelled", "lost"))
         now = json.loads(self.command("status", job, "--runs-dir", self.runs_dir, "--json").out)
         self.assertEqual((now["path"], now["state"]), (str(again.path), "running"))
+
+
+class Broken(SlurmTestCase):
+    """Nodes that are lost, or do not see what others see."""
+
+    TWO_NODES = ["-N", "2", "--sbatch", "nodelist=n[1-2]"]
+
+    def cluster(self, command, *words):
+        subprocess.run([CLUSTER, command, pathlib.Path(os.environ["SLURM_CONF"]).parents[1], *words], check=True,
+                       timeout=30)
+
+    def break_for_a_while(self, command, node, repair):
+        def mend():
+            self.cluster(repair, node)
+            wait_until(lambda: slurm("sinfo", "-h", "-t", "idle", "-o", "%D") == "4", "all nodes are idle", LONGEST_JOB_S)
+        self.cluster(command, node)
+        self.addCleanup(mend)
+
+    def hide(self, path, *nodes):
+        """Lets these nodes see an empty folder there."""
+        path.mkdir(exist_ok=True)
+        for node in nodes:
+            self.cluster("in-node", node, "mount", "-t", "tmpfs", "tmpfs", path)
+            self.addCleanup(self.cluster, "in-node", node, "umount", path)
+
+    def test_by_a_node_that_is_lost_a_run_fails_and_names_a_rank(self):
+        waiting = self.launch(ENDLESS, "--wait", *self.TWO_NODES)
+        wait_until(lambda: waiting.out.endswith("\n"), "the id of the job")
+        self.jobs.append(waiting.out.strip())
+        folder = self.folder_of_job(self.jobs[-1])
+        self.wait_for_rows(folder)
+        self.break_for_a_while("kill-node", "n2", "start-node")
+
+        self.assert_code(waiting, GONE, LONGEST_JOB_S)
+        self.assertEqual((folder.status["state"], folder.status["exit_code"]), ("failed", GONE))
+        self.assertRegex(folder.status["error"], r"^disconnected: (stage 'consumer' instance 0 \(rank 4\) is gone"
+                         r"|lost consumer\.0: its connection broke)")
+
+    def test_by_a_slurmd_that_is_lost_a_run_drains_and_starts_again_elsewhere(self):
+        job = self.submit(ENDLESS, "-N", "2")
+        first = self.folder_of_job(job, restart=0)
+        self.wait_for_rows(first)
+        lost = first.json("peers/consumer.0.json")["stage_peers"][0]["node"]
+        self.break_for_a_while("kill-slurmd", lost, "start-slurmd")
+        again = self.folder_of_job(job, restart=1)
+        self.wait_for_rows(again)
+
+        self.assert_drained(first, signal.SIGTERM)
+        nodes = {peer["node"] for peers in again.json("peers/consumer.0.json")["all_stages"].values() for peer in peers}
+        self.assertNotIn(lost, nodes)
+
+    def test_where_a_node_does_not_see_the_run_directory_the_run_says_so(self):
+        self.hide(self.runs_dir, "n2")
+        run = self.launch(DEMO, "--wait", *self.TWO_NODES)
+        self.assert_code(run, 2, LONGEST_JOB_S)
+        self.jobs.append(run.out.strip())
+
+        said = self.output_of(self.jobs[-1])
+        self.assertRegex(said, f"the run directory '{self.runs_dir}/streaming-demo-[^']*' is not to be seen on n2; choose")
+        self.assertEqual(list(self.runs_dir.iterdir()), [])
+        self.assertIn(f"and no run of it is in '{self.runs_dir}'; see the output file of the job", run.err)
+
+    def test_where_a_node_does_not_see_the_pipeline_the_run_says_so(self):
+        pipelines = self.folder / "pipelines"
+        pipelines.mkdir()
+        shutil.copy(DEMO, pipelines / "demo.json")
+        self.hide(pipelines, "n2")
+        run = self.launch(pipelines / "demo.json", "--wait", *self.TWO_NODES)
+        self.assert_code(run, 2, LONGEST_JOB_S)
+        self.jobs.append(run.out.strip())
+
+        said = self.output_of(self.jobs[-1])
+        self.assertRegex(said, r"\.\d \(rank \d\) cannot start on n2: invalid input: .*demo\.json")
+
+    def test_where_this_machine_does_not_see_the_run_directory_launch_says_so(self):
+        self.hide(self.runs_dir, "n1")
+        run = self.launch_to_end(DEMO, *SHORT, "-N", "1", "--ntasks-per-node", "4", "--sbatch", "nodelist=n1",
+                                 "--set", "processor.instances=1")
+        self.assertIn(f"COMPLETED with exit code 0, and no run of it is in '{self.runs_dir}'", run.err)
 
 
 class OwnScripts(SlurmTestCase):

@@ -5,7 +5,7 @@ import re
 import signal
 import unittest
 
-from penstock_runs import DEMO, FAN_OUT, RunTestCase, channel, line_of, mpiexec, rows_of, stage
+from penstock_runs import DEMO, FAN_OUT, RunTestCase, channel, line_of, mpiexec, program, rows_of, stage
 
 LONGEST_END_S = 5
 ENDLESS = line_of(stage("producer", "records", batch_size=100, total_batches=0, interval="1ms"),
@@ -80,6 +80,18 @@ class Demo(Mpi):
                 self.assert_code(run, 2)
                 self.assertEqual(len(re.findall("^penstock: invalid input: ", run.err, re.MULTILINE)), 1)
                 self.assertEqual(json.loads(run.out[: run.out.rindex("}") + 1])["error"]["exit_code"], 2)
+
+    def test_names_the_rank_that_has_no_pipeline_and_nobody_waits_for_it(self):
+        spec = self.write(line_of(stage("producer", "records", total_batches=0), stage("consumer", "csv_sink")))
+        wrong = 'case "$OMPI_COMM_WORLD_RANK$PMI_RANK" in 2*) set -- "$1" "$2" nowhere.json ;; esac; exec "$@"'
+        for mine, said in ((wrong, "consumer.0 (rank 2) cannot start on"), (wrong.replace("2*", "*"), "nowhere.json")):
+            with self.subTest(said):
+                run = self.start_command([*mpiexec(3), "bash", "-c", mine, "bash", program(), "run", spec, "--runs-dir",
+                                          self.runs_dir])
+                self.assert_code(run, 2)
+                self.assertEqual(len(re.findall("^penstock: invalid input: ", run.err, re.MULTILINE)), 1, run.err)
+                self.assertIn(said, run.err)
+                self.assertIn("nowhere.json", run.err)
 
     def test_dispatches_centrally_over_every_transport(self):
         for transport in ("auto", "mpi"):

@@ -100,6 +100,16 @@ TEST(Placement, FillsTheNodesInTheOrderOfTheRanksWithTheRest) {
     EXPECT_THAT(place_ranks(plan, Rooms(3, unlimited_room)), ElementsAre(0, /**/ 0, 0, /**/ 1, 1, 2, 2, /**/ 1, 2));
 }
 
+TEST(Placement, PutsFirstWhatNeedsTheMostRoom) {
+    const Plan plan = plan_of({{"in", 2, StagePlacement::spread()},
+                               {"work", 6, StagePlacement::with("in")},
+                               {"out", 3, StagePlacement::pack()}});
+    const Rooms nodes = place_ranks(plan, Rooms(3, 4));
+
+    EXPECT_THAT(nodes_of(plan, nodes, "in"), ElementsAre(1, 2));
+    EXPECT_THAT(nodes_of(plan, nodes, "out"), ElementsAre(0, 0, 0));
+}
+
 TEST(PlacementErrors, SayHowManyNodesAStageTakes) {
     const Plan plan = plan_of({{"in"}, {"work", 9, StagePlacement::on_each_node(2)}, {"out"}});
     const auto error = error_of([&] { static_cast<void>(place_ranks(plan, Rooms(4, unlimited_room))); });
