@@ -267,7 +267,8 @@ TEST_P(AnyPipeline, WithoutStagesThatGoTogetherFitsWhereverItsRanksDo) {
         if (placement.rule != PlacementRule::pack) continue;
         --rooms[0];  // the coordinator comes first, the others after this stage
         const Rooms own = nodes_of(plan, nodes, "out");
-        EXPECT_EQ((std::set<std::uint32_t>{own.begin(), own.end()}).size(), fewest(rooms, plan.stages[1].instances));
+        EXPECT_EQ((std::set<std::uint32_t>{own.begin(), own.end()}).size(),
+                  fewest(rooms, static_cast<std::uint32_t>(instances)));
     }
 }
 
