@@ -166,9 +166,6 @@ TEST(OfiCredit, OfANoteTellsOfAtLeastOneMessage) {
     EXPECT_FALSE(debt.is_untold());
     debt.on_dealt_with();
     EXPECT_TRUE(debt.is_untold());
-    EXPECT_FALSE(debt.is_urgent());
-    debt.on_dealt_with();
-    EXPECT_TRUE(debt.is_urgent());
     debt.on_told();
     EXPECT_FALSE(debt.is_untold());
 }

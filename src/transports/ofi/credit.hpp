@@ -44,8 +44,6 @@ public:
     void grow_to(std::uint32_t window) noexcept { window_ = window; }
     void on_dealt_with() noexcept { ++dealt_with_; }
     [[nodiscard]] bool is_untold() const noexcept { return dealt_with_ != told_; }
-    /// The sender may soon have to wait.
-    [[nodiscard]] bool is_urgent() const noexcept { return dealt_with_ - told_ >= window_ / 2; }
     [[nodiscard]] std::uint32_t dealt_with() const noexcept { return dealt_with_; }
     void on_told() noexcept { told_ = dealt_with_; }
 

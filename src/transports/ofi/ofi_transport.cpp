@@ -71,7 +71,7 @@ private:
     void suspect(ofi::Peer& peer, std::string what);
     std::size_t report_suspects(TransportEvents& events);
     std::size_t lose(ofi::Peer& peer, const std::string& reason, TransportEvents& events);
-    void acknowledge_all(bool only_if_urgent);
+    void acknowledge_all(bool frames_may_follow);
     [[nodiscard]] bool something_waits();
     void part() noexcept;
 
@@ -209,8 +209,7 @@ std::size_t OfiEndpoint::poll(TransportEvents& events) {
     blobs_->go_on();
     count += blobs_->deliver(events);
     watch_->look([this](Rank rank) { return peers_[rank]->state == State::here; });
-    // Whoever only polls is to tell as well.
-    acknowledge_all(count != 0);
+    acknowledge_all(true);
     wire_->refill();
     return count;
 }
@@ -292,8 +291,8 @@ std::size_t OfiEndpoint::lose(ofi::Peer& peer, const std::string& reason, Transp
     return 1;
 }
 
-void OfiEndpoint::acknowledge_all(bool only_if_urgent) {
-    for (ofi::Peer* peer : met_) peer->acknowledge(only_if_urgent);
+void OfiEndpoint::acknowledge_all(bool frames_may_follow) {
+    for (ofi::Peer* peer : met_) peer->acknowledge(frames_may_follow);
 }
 
 bool OfiEndpoint::something_waits() {
@@ -410,6 +409,15 @@ struct Found {
     return "the ranks have no provider of libfabric in common";
 }
 
+[[nodiscard]] Open open_best(const Found& found, const ofi::Wishes& wishes, const std::string& provider,
+                             const Arena& arena, const ofi::Limits& limits) {
+    const std::size_t best = ofi::best_offer(found.offers, provider, wishes, "/sys/class");
+    if (best == found.offers.size()) {
+        throw Error{Errc::unsupported, "no device '" + wishes.domain + "' (PENSTOCK_OFI_DOMAIN)"};
+    }
+    return open_ofi(take_offer(found, best), provider, arena, limits);
+}
+
 /// Collective. Opens one provider on all ranks, or says on all of them why it does not work.
 [[nodiscard]] std::string open_everywhere(Bootstrap& bootstrap, Arena& arena, const ofi::Limits& limits,
                                           const Found& found, const ofi::Wishes& wishes, const std::string& provider,
@@ -417,11 +425,11 @@ struct Found {
     Open open;
     std::string mine;
     try {
-        const std::size_t best = ofi::best_offer(found.offers, provider, wishes, "/sys/class");
-        if (best == found.offers.size()) {
-            throw Error{Errc::unsupported, "no device '" + wishes.domain + "' (PENSTOCK_OFI_DOMAIN)"};
+        try {
+            open = open_best(found, wishes, provider, arena, limits);
+        } catch (const Error&) {  // network interfaces come and go, those of containers often
+            open = open_best(find_offers(), wishes, provider, arena, limits);
         }
-        open = open_ofi(take_offer(found, best), provider, arena, limits);
         mine = "+" + ofi::text_of(open.hello);
     } catch (const Error& error) {
         mine = std::string{"-"} + error.what();

@@ -90,8 +90,9 @@ bool Peer::send_chunk(std::uint64_t tag, std::uint64_t offset, std::span<const s
     return true;
 }
 
-void Peer::acknowledge(bool only_if_urgent) {
-    if (!debt_.is_untold() || state != State::here || (only_if_urgent && !debt_.is_urgent())) return;
+void Peer::acknowledge(bool frames_may_follow) {
+    if (!debt_.is_untold() || state != State::here) return;
+    if (frames_may_follow && connected() && !unsent().empty() && may_send_frames()) return;  // they say so too
     if (wire_.send(rank, next_head(Kind::note), {})) debt_.on_told();
 }
 

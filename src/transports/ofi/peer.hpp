@@ -61,8 +61,8 @@ public:
     /// A message that needed credit was dealt with.
     void on_dealt_with() noexcept { debt_.on_dealt_with(); }
     /// Tells the peer what was dealt with, if it was not told.
-    /// @param only_if_urgent  Not as long as it has not used up half of its window.
-    void acknowledge(bool only_if_urgent);
+    /// @param frames_may_follow  Not if frames wait to be flushed, which tell it as well.
+    void acknowledge(bool frames_may_follow);
     /// What was under way is given up.
     void leave(State how) noexcept;
 

@@ -14,7 +14,7 @@ using namespace std::chrono_literals;
 /// What ofi_rxm sends at once.
 constexpr std::size_t usual_bytes = 16U << 10U;
 /// A connection that was there before and is not made again in this time is gone.
-constexpr auto longest_refusal = 2s;
+constexpr auto longest_refusal = 1s;
 constexpr std::size_t shared_sends = 32;
 constexpr std::size_t usual_completions = 1024;
 
