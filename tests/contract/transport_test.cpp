@@ -67,6 +67,16 @@ struct NarrowOfi {
         return std::move(made.transport);
     }
 };
+
+/// As on a device that reads remote memory, and has nothing to sleep on.
+struct ReadingOfi {
+    [[nodiscard]] static std::unique_ptr<Transport> make(Bootstrap& bootstrap, Arena& arena) {
+        auto made = make_ofi_transport(bootstrap, arena, {}, {.provider = "shm", .domain = {}});
+        EXPECT_EQ(made.why_not, "");
+        if (made.transport) EXPECT_TRUE(made.transport->capabilities().native_read);
+        return std::move(made.transport);
+    }
+};
 #endif
 
 template <class Inner>
@@ -193,6 +203,7 @@ struct BackendNames {
 #ifdef PENSTOCK_HAS_OFI
         if (std::is_same_v<Backend, Ofi>) return "Ofi";
         if (std::is_same_v<Backend, NarrowOfi>) return "NarrowOfi";
+        if (std::is_same_v<Backend, ReadingOfi>) return "ReadingOfi";
         if (std::is_same_v<Backend, Delayed<Ofi>>) return "DelayedOfi";
 #endif
         return std::is_same_v<Backend, Delayed<Shm>> ? "DelayedShm" : "DelayedMpi";
@@ -215,7 +226,7 @@ using WithUcx = ::testing::Types<Ucx, Delayed<Ucx>>;
 using WithUcx = ::testing::Types<>;
 #endif
 #ifdef PENSTOCK_HAS_OFI
-using WithOfi = ::testing::Types<Ofi, NarrowOfi, Delayed<Ofi>>;
+using WithOfi = ::testing::Types<Ofi, NarrowOfi, ReadingOfi, Delayed<Ofi>>;
 #else
 using WithOfi = ::testing::Types<>;
 #endif

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "transports/ofi/handles.hpp"
-#include "transports/ofi/limits.hpp"
+#include "transports/ofi/settings.hpp"
 #include "transports/transport.hpp"
 
 namespace penstock::ofi {
@@ -63,7 +63,9 @@ public:
     /// Whether addresses in registered memory are those of its owner; otherwise they begin at zero.
     [[nodiscard]] bool by_address() const noexcept { return (info().domain_attr->mr_mode & FI_MR_VIRT_ADDR) != 0; }
     /// Whether what is sent from and received into must be registered.
-    [[nodiscard]] bool needs_descriptors() const noexcept { return (info().domain_attr->mr_mode & FI_MR_LOCAL) != 0; }
+    [[nodiscard]] bool needs_descriptors() const noexcept {
+        return !limits_.unregistered || (info().domain_attr->mr_mode & FI_MR_LOCAL) != 0;
+    }
 
     /// @param remote  Peers may read it. @throws Error{unsupported}
     [[nodiscard]] Region register_memory(void* at, std::size_t bytes, bool remote);

@@ -474,8 +474,7 @@ std::string ofi::providers_here() {
     return text.empty() ? "no provider that leads to other hosts" : text;
 }
 
-OfiResult make_ofi_transport(Bootstrap& bootstrap, Arena& arena, const ofi::Limits& limits) {
-    const ofi::Wishes wishes = ofi::Wishes::of_environment();
+OfiResult make_ofi_transport(Bootstrap& bootstrap, Arena& arena, const ofi::Limits& limits, const ofi::Wishes& wishes) {
     const Found found = find_offers();
     const auto lists = bootstrap.allgather(join(ofi::usable_providers(found.offers, wishes)));
     OfiResult result;

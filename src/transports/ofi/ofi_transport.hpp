@@ -6,7 +6,7 @@
 #include <string>
 
 #include "memory/arena.hpp"
-#include "transports/ofi/limits.hpp"
+#include "transports/ofi/settings.hpp"
 #include "transports/transport.hpp"
 
 namespace penstock {
@@ -33,7 +33,8 @@ struct OfiResult {
 
 /// Collective over all ranks, with the same result on all of them.
 [[nodiscard]] OfiResult make_ofi_transport(Bootstrap& bootstrap, Arena& arena,
-                                           const ofi::Limits& limits = ofi::Limits::of_environment());
+                                           const ofi::Limits& limits = ofi::Limits::of_environment(),
+                                           const ofi::Wishes& wishes = ofi::Wishes::of_environment());
 
 namespace ofi {
 

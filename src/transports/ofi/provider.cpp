@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cstdlib>
 #include <tuple>
 
 #include <rdma/fi_errno.h>
@@ -15,11 +14,6 @@ namespace {
 
 /// Those that lead to other hosts, the best first. "shm" does not, and "sockets" stalls.
 constexpr std::array<std::string_view, 5> usual{"efa", "verbs;ofi_rxm", "verbs", "tcp;ofi_rxm", "tcp"};
-
-[[nodiscard]] std::string setting(const char* variable) {
-    const char* value = std::getenv(variable);
-    return value == nullptr ? "" : value;
-}
 
 [[nodiscard]] std::vector<std::string> split(const std::string& list) {
     std::vector<std::string> words;
@@ -46,10 +40,6 @@ void append(Info& all, fi_info* more) {
 }
 
 }  // namespace
-
-Wishes Wishes::of_environment() {
-    return {.provider = setting("PENSTOCK_OFI_PROVIDER"), .domain = setting("PENSTOCK_OFI_DOMAIN")};
-}
 
 Info discover() {
     Info all;

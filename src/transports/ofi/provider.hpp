@@ -7,15 +7,9 @@
 #include <vector>
 
 #include "transports/ofi/handles.hpp"
+#include "transports/ofi/settings.hpp"
 
 namespace penstock::ofi {
-
-/// What a user may ask for: the variables PENSTOCK_OFI_PROVIDER and PENSTOCK_OFI_DOMAIN; empty means anything useful.
-struct Wishes {
-    std::string provider;
-    std::string domain;
-    [[nodiscard]] static Wishes of_environment();
-};
 
 /// What is known of a provider before it is opened.
 struct Offer {
