@@ -73,7 +73,7 @@ struct ReadingOfi {
     [[nodiscard]] static std::unique_ptr<Transport> make(Bootstrap& bootstrap, Arena& arena) {
         auto made = make_ofi_transport(bootstrap, arena, {}, {.provider = "shm", .domain = {}});
         EXPECT_EQ(made.why_not, "");
-        if (made.transport) EXPECT_TRUE(made.transport->capabilities().native_read);
+        EXPECT_TRUE(made.transport != nullptr && made.transport->capabilities().native_read);
         return std::move(made.transport);
     }
 };

@@ -191,7 +191,8 @@ TEST(OfiPacket, OfAnotherRunOrOfNobodyIsNotListenedTo) {
 }
 
 TEST(OfiHello, IsReadBackAndNothingShorterIs) {
-    const Hello hello{.arena = {1, 2, 3}, .message_bytes = 4, .window = 5, .address = std::string{"a\0b", 3}};
+    const Hello hello{
+        .arena = {1, 2, 3}, .message_bytes = 4, .window = 5, .reads = true, .address = std::string{"a\0b", 3}};
     const std::string text = text_of(hello);
 
     const auto read = hello_of(text);
@@ -199,8 +200,9 @@ TEST(OfiHello, IsReadBackAndNothingShorterIs) {
     ASSERT_TRUE(read.has_value());
     EXPECT_EQ(read->arena.bytes, 3U);
     EXPECT_EQ(read->window, 5U);
+    EXPECT_TRUE(read->reads);
     EXPECT_EQ(read->address, hello.address);
-    EXPECT_FALSE(hello_of(std::string_view{text}.substr(0, 39)).has_value());
+    EXPECT_FALSE(hello_of(std::string_view{text}.substr(0, 47)).has_value());
 }
 
 // --- providers ---

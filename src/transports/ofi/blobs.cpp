@@ -17,13 +17,13 @@ constexpr std::size_t kept_for_frames = 4;
 }  // namespace
 
 Blobs::Blobs(Wire& wire, const Arena& arena, const Region& registered, Peers& peers,
-             const std::vector<RemoteArena>& arenas)
+             const std::vector<RemoteArena>& arenas, bool reads)
     : wire_{wire},
       arena_{arena},
       registered_{registered},
       peers_{peers},
       arenas_{arenas},
-      reads_{wire.endpoint().reads_natively()},
+      reads_{reads},
       longest_chunk_{wire.room()},
       chunks_{wire.window() / 2} {
     free_fetches_.reserve(usual);
@@ -173,7 +173,6 @@ void Blobs::on_completed(const Completion& completion) {
     Operation& operation = *completion.operation;
     if (operation.role == Operation::Role::send_blob) {
         wire_.on_completed(operation.peer);
-        ++answered_;
         free_sends_.push_back(operation.number);
         if (completion.error != 0) wire_.add_broken(operation.peer, completion.what);
         return;
@@ -282,7 +281,7 @@ bool Blobs::go_on(Reply& reply) {
         if (!peer.send_chunk(reply.tag, reply.sent, chunk, registered_.descriptor())) return false;
         reply.sent += chunk.size();
     }
-    ++answered_;
+    answered_bytes_ += reply.bytes.size();
     return true;
 }
 
@@ -300,6 +299,7 @@ bool Blobs::send_tagged(const Reply& reply) {
         wire_.endpoint().send_tagged(reply.to, reply.bytes, registered_.descriptor(), reply.tag, operation);
     if (!wire_.took(reply.to, result)) return false;
     free_sends_.pop_back();
+    answered_bytes_ += reply.bytes.size();
     return true;
 }
 

@@ -27,8 +27,9 @@ class Blobs {
 public:
     using Peers = std::vector<std::unique_ptr<Peer>>;
 
+    /// @param reads  Whether the devices of all read remote memory.
     Blobs(Wire& wire, const Arena& arena, const Region& registered, Peers& peers,
-          const std::vector<RemoteArena>& arenas);
+          const std::vector<RemoteArena>& arenas, bool reads);
     Blobs(const Blobs&) = delete;
     Blobs& operator=(const Blobs&) = delete;
 
@@ -51,8 +52,9 @@ public:
     std::size_t deliver(TransportEvents& events);
 
     [[nodiscard]] bool has_news() const noexcept { return !ended_.empty(); }
-    /// How many demands were answered in full.
-    [[nodiscard]] std::uint64_t answered() const noexcept { return answered_; }
+    /// How many bytes were sent to those who asked, as far as libfabric has taken them.
+    [[nodiscard]] std::uint64_t answered_bytes() const noexcept { return answered_bytes_; }
+    [[nodiscard]] bool answering() const noexcept { return !replies_.empty() || sends_.size() != free_sends_.size(); }
 
 private:
     static constexpr std::uint32_t nobody = ~std::uint32_t{0};
@@ -128,7 +130,7 @@ private:
     std::vector<Reply> replies_;
     std::deque<Operation> sends_;  // under a tag
     std::vector<std::uint32_t> free_sends_;
-    std::uint64_t answered_ = 0;
+    std::uint64_t answered_bytes_ = 0;
     std::vector<Ended> ended_;
     std::size_t told_ = 0;  // of those
 };

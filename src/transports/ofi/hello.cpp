@@ -6,12 +6,13 @@
 namespace penstock::ofi {
 namespace {
 
-using Numbers = std::array<std::uint64_t, 5>;
+using Numbers = std::array<std::uint64_t, 6>;
 
 }  // namespace
 
 std::string text_of(const Hello& hello) {
-    const Numbers numbers{hello.arena.begin, hello.arena.key, hello.arena.bytes, hello.message_bytes, hello.window};
+    const Numbers numbers{hello.arena.begin,   hello.arena.key, hello.arena.bytes,
+                          hello.message_bytes, hello.window,    hello.reads ? 1U : 0U};
     std::string text(sizeof numbers, '\0');
     std::memcpy(text.data(), numbers.data(), sizeof numbers);
     return text + hello.address;
@@ -24,6 +25,7 @@ std::optional<Hello> hello_of(std::string_view text) {
     return Hello{.arena = {numbers[0], numbers[1], numbers[2]},
                  .message_bytes = numbers[3],
                  .window = numbers[4],
+                 .reads = numbers[5] != 0,
                  .address = std::string{text.substr(sizeof numbers)}};
 }
 

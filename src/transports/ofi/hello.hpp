@@ -14,6 +14,7 @@ struct Hello {
     RemoteArena arena;
     std::uint64_t message_bytes = 0;  ///< All must have the same, and so the window.
     std::uint64_t window = 0;
+    bool reads = false;  ///< Its device reads remote memory. Both have to.
     std::string address;
 };
 

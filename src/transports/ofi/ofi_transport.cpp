@@ -116,10 +116,11 @@ OfiEndpoint::OfiEndpoint(Open open, Arena& arena, Rank self, std::uint64_t run, 
         addresses.push_back(hello.address);
         arenas_.push_back(hello.arena);
     }
+    const bool reads = std::all_of(hellos.begin(), hellos.end(), [](const ofi::Hello& hello) { return hello.reads; });
     endpoint_->meet(addresses);
     wire_ = std::make_unique<ofi::Wire>(*device_, *endpoint_, run, self, ranks);
     for (Rank rank = 0; rank < ranks; ++rank) peers_.push_back(std::make_unique<ofi::Peer>(*wire_, rank));
-    blobs_ = std::make_unique<ofi::Blobs>(*wire_, arena, memory_, peers_, arenas_);
+    blobs_ = std::make_unique<ofi::Blobs>(*wire_, arena, memory_, peers_, arenas_, reads);
     watch_ = std::make_unique<ofi::Watch>(*wire_, arenas_, self);
     completions_.reserve(256);
     wire_->refill();
@@ -323,13 +324,17 @@ void OfiEndpoint::fetch(const BlobRef& blob, std::span<std::byte> into, std::uin
 }
 
 std::string OfiEndpoint::probe(Rank rank, std::uint64_t others, std::chrono::milliseconds timeout) {
-    const std::size_t bytes = std::min({probe_bytes, arena_.limit_bytes(), std::size_t{arenas_[rank].bytes}});
+    std::size_t bytes = probe_bytes;  // the same on all ranks
+    for (const ofi::RemoteArena& arena : arenas_) bytes = std::min(bytes, std::size_t{arena.bytes});
     const BlobRef blob{.owner = rank, .offset = 0, .bytes = bytes};
     const auto give_up = [&] { blobs_->give_up(rank, "no answer in time"); };
     // First by asking: whoever is read does not notice, so nobody would know when to stop helping.
     asks_owners_ = true;
-    std::string wrong = try_fetch(
-        *this, blob, {.timeout = timeout, .is_idle = [&] { return blobs_->answered() >= others; }, .give_up = give_up});
+    // What libfabric has not sent yet is not sent while nobody polls.
+    const auto is_idle = [&] {
+        return blobs_->answered_bytes() >= others * bytes && !blobs_->answering() && wire_->on_way() == 0;
+    };
+    std::string wrong = try_fetch(*this, blob, {.timeout = timeout, .is_idle = is_idle, .give_up = give_up});
     asks_owners_ = false;
     if (!wrong.empty() || !blobs_->reads()) return wrong;
     return try_fetch(*this, blob, {.timeout = timeout, .is_idle = [] { return true; }, .give_up = give_up});
@@ -346,6 +351,7 @@ std::string OfiEndpoint::probe(Rank rank, std::uint64_t others, std::chrono::mil
         .arena = {.begin = open.device->by_address() ? base : 0, .key = open.arena.key(), .bytes = arena.limit_bytes()},
         .message_bytes = ofi::Wire::message_bytes(*open.device),
         .window = limits.window,
+        .reads = open.endpoint->reads_natively(),
         .address = open.endpoint->address()};
     return open;
 }

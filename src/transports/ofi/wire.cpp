@@ -31,7 +31,8 @@ Wire::Wire(Device& device, Endpoint& endpoint, std::uint64_t run, Rank self, Ran
       self_{self},
       receives_{device, message_bytes(device), Operation::Role::receive},
       sends_{device, message_bytes(device), Operation::Role::send},
-      ways_(ranks) {
+      ways_(ranks),
+      injects_{endpoint.inject_bytes() >= sizeof(Head)} {
     completions_.reserve(usual_completions);
     arrived_.reserve(usual_completions);
     // From each rank: what it may send unasked, the notes about what we sent unasked, and a goodbye.
@@ -42,12 +43,14 @@ Wire::Wire(Device& device, Endpoint& endpoint, std::uint64_t run, Rank self, Ran
 bool Wire::send(Rank to, Head head, std::span<const std::byte> body) {
     head.run = run_;
     head.from = self_;
-    if (body.empty() && !needs_credit(head.kind) && head.kind != Kind::goodbye &&
-        endpoint_.inject_bytes() >= sizeof head) {
+    if (head.kind == Kind::note && injects_) {
         const long result = endpoint_.inject(to, std::as_bytes(std::span{&head, 1}));
-        const bool is_taken = took(to, result);
-        if (is_taken) on_completed(to);
-        return is_taken;
+        if (result != -FI_ENOSYS && result != -FI_EOPNOTSUPP) {
+            const bool is_taken = took(to, result);
+            if (is_taken) on_completed(to);
+            return is_taken;
+        }
+        injects_ = false;  // some providers tell a length, and do not
     }
     Slot* slot = sends_.take();
     if (slot == nullptr) return false;

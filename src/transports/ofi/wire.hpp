@@ -100,6 +100,7 @@ private:
     std::vector<Arrived> arrived_;
     std::size_t next_ = 0;
     std::vector<Broken> broken_;
+    bool injects_;  // short messages, which then need no buffer
     bool refused_ = false;
     std::mt19937 random_{7};
 };
