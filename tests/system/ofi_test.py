@@ -48,6 +48,17 @@ class OneHost(RunTestCase):
     def test_is_not_set_up_where_nobody_needs_it(self):
         self.assertNotIn("libfabric", "\n".join(self.run_to_end(DEMO).messages("coordinator")))
 
+    def test_processes_that_wait_sleep(self):
+        """Six seconds in which five processes have next to nothing to do."""
+        def cost(batches):
+            spec = line_of(stage("producer", "records", batch_size=10, total_batches=batches, interval="1s"),
+                           stage("processor", "scale_records", instances=2), stage("consumer", "csv_sink"))
+            run = self.start(spec, "--transport", "ofi")
+            self.assert_code(run, 0)
+            return run.cpu_seconds()
+
+        self.assertLess(cost(8) - cost(2), 0.05 * 5 * 6)
+
     def test_says_what_is_wrong_when_the_provider_that_was_asked_for_is_not_here(self):
         _, said = self.run_to_end(DEMO, "--transport", "ofi", env={"PENSTOCK_OFI_PROVIDER": "efa"}, code=3)
 

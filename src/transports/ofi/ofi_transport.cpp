@@ -373,16 +373,14 @@ struct Found {
     std::string why_not;  ///< If there is nothing.
 };
 
-[[nodiscard]] Found find_offers() {
+[[nodiscard]] Found find_offers(const ofi::Wishes& wishes) {
     Found found;
     try {
-        found.all = ofi::discover();
+        found.all = ofi::discover(wishes);
     } catch (const Error& error) {
         found.why_not = error.what();
     }
-    for (const fi_info* info = found.all.get(); info != nullptr; info = info->next) {
-        found.offers.push_back(ofi::offer_of(*info));
-    }
+    found.offers = ofi::offers_of(found.all);
     return found;
 }
 
@@ -434,7 +432,7 @@ struct Found {
         try {
             open = open_best(found, wishes, provider, arena, limits);
         } catch (const Error&) {  // network interfaces come and go, those of containers often
-            open = open_best(find_offers(), wishes, provider, arena, limits);
+            open = open_best(find_offers(wishes), wishes, provider, arena, limits);
         }
         mine = "+" + ofi::text_of(open.hello);
     } catch (const Error& error) {
@@ -470,7 +468,7 @@ struct Found {
 
 std::string ofi::providers_here() {
     const Wishes wishes = Wishes::of_environment();
-    const Found found = find_offers();
+    const Found found = find_offers(wishes);
     std::string text;
     for (const std::string& provider : usable_providers(found.offers, wishes)) {
         const std::size_t best = best_offer(found.offers, provider, wishes, "/sys/class");
@@ -481,7 +479,7 @@ std::string ofi::providers_here() {
 }
 
 OfiResult make_ofi_transport(Bootstrap& bootstrap, Arena& arena, const ofi::Limits& limits, const ofi::Wishes& wishes) {
-    const Found found = find_offers();
+    const Found found = find_offers(wishes);
     const auto lists = bootstrap.allgather(join(ofi::usable_providers(found.offers, wishes)));
     OfiResult result;
     const std::vector<std::string> common = ofi::common_providers(lists);

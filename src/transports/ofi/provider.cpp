@@ -39,9 +39,20 @@ void append(Info& all, fi_info* more) {
     last->next = more;
 }
 
+[[nodiscard]] Offer offer_of(const fi_info& info) {
+    const auto text = [](const char* words) { return std::string{words == nullptr ? "" : words}; };
+    Offer offer{.provider = text(info.fabric_attr->prov_name),
+                .domain = text(info.domain_attr->name),
+                .is_ipv4 = info.addr_format == FI_SOCKADDR_IN,
+                .caps = info.caps};
+    // EFA without the provider's protocols is another thing of the same name.
+    if (offer.provider == "efa" && text(info.fabric_attr->name) == "efa-direct") offer.provider = "efa-direct";
+    return offer;
+}
+
 }  // namespace
 
-Info discover() {
+Info discover(const Wishes& wishes) {
     Info all;
     // Providers differ in what they do besides messages, and none is given for what it has not.
     for (const std::uint64_t caps : {FI_MSG | FI_TAGGED | FI_RMA, FI_MSG | FI_RMA, FI_MSG | FI_TAGGED, FI_MSG}) {
@@ -60,19 +71,15 @@ Info discover() {
         if (result == -FI_ENODATA) continue;
         check(result, "fi_getinfo");
         append(all, found);
+        if (!usable_providers(offers_of(all), wishes).empty()) break;
     }
     return all;
 }
 
-Offer offer_of(const fi_info& info) {
-    const auto text = [](const char* words) { return std::string{words == nullptr ? "" : words}; };
-    Offer offer{.provider = text(info.fabric_attr->prov_name),
-                .domain = text(info.domain_attr->name),
-                .is_ipv4 = info.addr_format == FI_SOCKADDR_IN,
-                .caps = info.caps};
-    // EFA without the provider's protocols is another thing of the same name.
-    if (offer.provider == "efa" && text(info.fabric_attr->name) == "efa-direct") offer.provider = "efa-direct";
-    return offer;
+std::vector<Offer> offers_of(const Info& all) {
+    std::vector<Offer> offers;
+    for (const fi_info* info = all.get(); info != nullptr; info = info->next) offers.push_back(offer_of(*info));
+    return offers;
 }
 
 std::vector<std::string> usable_providers(const std::vector<Offer>& offers, const Wishes& wishes) {

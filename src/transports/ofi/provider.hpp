@@ -19,9 +19,11 @@ struct Offer {
     std::uint64_t caps = 0;
 };
 
-/// What libfabric has here that sends messages between any two processes.
-[[nodiscard]] Info discover();
-[[nodiscard]] Offer offer_of(const fi_info& info);
+[[nodiscard]] std::vector<Offer> offers_of(const Info& all);
+
+/// What libfabric has here that sends messages between any two processes; no more than a useful provider with all that
+/// it can do, if there is one.
+[[nodiscard]] Info discover(const Wishes& wishes);
 
 /// The providers that lead to other hosts, the best first; only the one that was asked for, if one was.
 [[nodiscard]] std::vector<std::string> usable_providers(const std::vector<Offer>& offers, const Wishes& wishes);
