@@ -77,7 +77,6 @@ private:
 
     Capabilities capabilities_;
     std::string description_;
-    Arena& arena_;
     Sleeper sleeper_;
     // What libfabric has addresses of is closed after the endpoint, and before the device.
     std::unique_ptr<ofi::Device> device_;
@@ -106,10 +105,7 @@ private:
 }
 
 OfiEndpoint::OfiEndpoint(Open open, Arena& arena, Rank self, std::uint64_t run, const std::vector<ofi::Hello>& hellos)
-    : arena_{arena},
-      device_{std::move(open.device)},
-      memory_{std::move(open.arena)},
-      endpoint_{std::move(open.endpoint)} {
+    : device_{std::move(open.device)}, memory_{std::move(open.arena)}, endpoint_{std::move(open.endpoint)} {
     const auto ranks = static_cast<Rank>(hellos.size());
     std::vector<std::string> addresses;
     for (const ofi::Hello& hello : hellos) {
