@@ -1,14 +1,17 @@
 """Runs over libfabric: on one host, in an MPI job, and between hosts that share no memory."""
 
 import os
+import shutil
 import unittest
 
 from hosts import Hosts, Missing
-from penstock_runs import DEMO, FAN_OUT, RunTestCase, channel, line_of, mpiexec, rows_of, stage
+from penstock_runs import DEMO, FAN_OUT, RunTestCase, channel, line_of, mpiexec, rows_of, stage, wait_until
 
 HAS_MPI = "PENSTOCK_MPIEXEC" in os.environ
 # As on a device that neither reads nor keeps an order, with few buffers of a packet's length.
 NARROW = {"PENSTOCK_OFI_LIMITED": "1"}
+ENDLESS = line_of(stage("producer", "records", batch_size=100, total_batches=0, interval="20ms"),
+                  stage("processor", "scale_records", instances=2), stage("consumer", "csv_sink"))
 
 
 def blobs(**keys):
@@ -108,6 +111,22 @@ class TwoHosts(RunTestCase):
                 folder = self.run_to_end(blobs(**keys), "--transport", "ofi", launcher=self.hosts.mpiexec(5))
 
                 self.assertEqual(folder.counter("sink", "bytes"), 60 * 300 << 10)
+
+    def test_a_killed_peer_is_named(self):
+        keep = ("--mca", "orte_enable_recovery", "1")  # Open MPI would end the job itself
+        for options in ((), ("-x", "PENSTOCK_OFI_LIMITED=1")):
+            with self.subTest(options=options):
+                self.runs_dir = self.folder / f"runs-{len(self.started)}"
+                run = self.start(ENDLESS, "--transport", "ofi", launcher=self.hosts.mpiexec(5, *keep, *options))
+                self.wait_for_state("running")
+                # On the other host: the coordinator sees those of its own.
+                next(each for each in run.processes() if each.environment.get("OMPI_COMM_WORLD_RANK") == "3").kill()
+                wait_until(lambda run=run: "(rank 3)" in run.err or run.has_ended(), "somebody names it", 15)
+                run.destroy()
+                for left in run.scratch.glob("ompi.*"):  # mpirun's own, which had no time to
+                    shutil.rmtree(left)
+
+                self.assertRegex(run.err, r"stage 'processor' instance 1 \(rank 3\) is gone")
 
     def test_is_taken_between_hosts_where_ucx_does_not_get_through(self):
         folder = self.run_to_end(DEMO, launcher=self.hosts.mpiexec(5, "-x", "UCX_NET_DEVICES=lo"))
