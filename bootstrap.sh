@@ -8,8 +8,8 @@ cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 # Debian and Ubuntu package names. Without the optional ones the build leaves a feature out and says so.
 build_packages=(build-essential cmake ninja-build pkg-config ccache libfmt-dev libspdlog-dev nlohmann-json3-dev
                 libcli11-dev)
-optional_packages=(openmpi-bin libopenmpi-dev libpmix-dev libucx-dev libtrilinos-kokkos-dev libcpp-httplib-dev libhdf5-dev
-                   libhdf5-openmpi-dev libhwloc-dev)
+optional_packages=(openmpi-bin libopenmpi-dev libpmix-dev libucx-dev libfabric-dev libtrilinos-kokkos-dev libcpp-httplib-dev
+                   libhdf5-dev libhdf5-openmpi-dev libhwloc-dev)
 test_packages=(libgtest-dev libgmock-dev python3 python3-jsonschema hdf5-tools python3-h5py python3-matplotlib
                python3-zmq spin groff-base man-db bash-completion environment-modules dpkg-dev slurm-wlm munge
                iproute2 python3-yaml shellcheck)

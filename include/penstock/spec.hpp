@@ -22,7 +22,7 @@ enum class Dispatch : std::uint8_t { automatic, direct, leased, central };
 /// Whether blobs stay with their owner until they are needed, or are copied on arrival: by the consumer, of a central
 /// channel by the coordinator.
 enum class PassBy : std::uint8_t { reference, value };
-enum class TransportKind : std::uint8_t { automatic, shm, ucx, mpi };
+enum class TransportKind : std::uint8_t { automatic, shm, ucx, ofi, mpi };
 
 [[nodiscard]] std::string_view name_of(Device) noexcept;
 [[nodiscard]] std::string_view name_of(Route) noexcept;

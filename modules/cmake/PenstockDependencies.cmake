@@ -1,6 +1,6 @@
-# The optional dependencies: MPI, PMIx, UCX, Kokkos, cpp-httplib, HDF5 and its MPI-IO, hwloc.
+# The optional dependencies: MPI, PMIx, UCX, libfabric (OFI), Kokkos, cpp-httplib, HDF5 and its MPI-IO, hwloc.
 #
-# Sets PENSTOCK_HAS_MPI, _PMIX, _UCX, _KOKKOS, _HTTP, _HDF5, _HDF5_MPI and _HWLOC, and prints what is built in and why something is
+# Sets PENSTOCK_HAS_MPI, _PMIX, _UCX, _OFI, _KOKKOS, _HTTP, _HDF5, _HDF5_MPI and _HWLOC, and prints what is built in and why something is
 # left out. penstock_use_dependencies(<target>) then gives a target the same names as private compile definitions, and
 # what it needs to compile and link.
 
@@ -61,6 +61,33 @@ if(PENSTOCK_UCX)
     endif()
 endif()
 penstock_decide(UCX penstock_found "${penstock_reason}")
+
+# libfabric. Whether EFA reads remote memory by itself can be asked since 1.18.
+set(penstock_reason "no libfabric found; install libfabric-dev, or let PKG_CONFIG_PATH lead to its libfabric.pc")
+set(penstock_found OFF)
+set(PENSTOCK_HAS_OFI_EFA_QUERY OFF)
+if(PENSTOCK_OFI)
+    find_package(PkgConfig QUIET)
+    if(PkgConfig_FOUND)
+        pkg_check_modules(ofi QUIET IMPORTED_TARGET libfabric)
+    endif()
+    if(TARGET PkgConfig::ofi AND ofi_VERSION VERSION_LESS 1.11)
+        set(penstock_reason "libfabric ${ofi_VERSION} is older than 1.11")
+    elseif(TARGET PkgConfig::ofi)
+        set(penstock_found ON)
+        set(penstock_reason "libfabric ${ofi_VERSION}")
+        include(CheckCXXSourceCompiles)
+        set(CMAKE_REQUIRED_LIBRARIES PkgConfig::ofi)
+        check_cxx_source_compiles("#include <rdma/fabric.h>
+            #include <rdma/fi_ext.h>
+            int main() { return FI_OPT_EFA_EMULATED_READ == 0 ? 1 : 0; }" penstock_ofi_efa_query)
+        unset(CMAKE_REQUIRED_LIBRARIES)
+        if(penstock_ofi_efa_query)
+            set(PENSTOCK_HAS_OFI_EFA_QUERY ON)
+        endif()
+    endif()
+endif()
+penstock_decide(OFI penstock_found "${penstock_reason}")
 
 # Kokkos. No version range in find_package: the version file of 3.4 refuses one.
 set(penstock_reason "no Kokkos found; install libtrilinos-kokkos-dev or set Kokkos_ROOT")
@@ -158,7 +185,7 @@ endif()
 penstock_decide(HWLOC penstock_found "${penstock_reason}")
 
 function(penstock_use_dependencies target)
-    foreach(name IN ITEMS MPI PMIX UCX KOKKOS HTTP HDF5 HWLOC)
+    foreach(name IN ITEMS MPI PMIX UCX OFI OFI_EFA_QUERY KOKKOS HTTP HDF5 HWLOC)
         if(PENSTOCK_HAS_${name})
             target_compile_definitions(${target} PRIVATE PENSTOCK_HAS_${name}=1)
         endif()
@@ -172,6 +199,9 @@ function(penstock_use_dependencies target)
     endif()
     if(PENSTOCK_HAS_UCX)
         target_link_libraries(${target} PRIVATE PkgConfig::ucx)
+    endif()
+    if(PENSTOCK_HAS_OFI)
+        target_link_libraries(${target} PRIVATE PkgConfig::ofi)
     endif()
     if(PENSTOCK_HAS_KOKKOS AND TARGET trilinos_kokkoscore)
         # The Trilinos package: its Kokkos::kokkos names an include folder that does not exist.
@@ -192,7 +222,7 @@ function(penstock_use_dependencies target)
 endfunction()
 
 message(STATUS "Penstock ${PROJECT_VERSION}, ${CMAKE_BUILD_TYPE}, ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
-foreach(name IN ITEMS MPI PMIX UCX KOKKOS HTTP HDF5 HDF5_MPI HWLOC)
+foreach(name IN ITEMS MPI PMIX UCX OFI KOKKOS HTTP HDF5 HDF5_MPI HWLOC)
     if(PENSTOCK_HAS_${name})
         message(STATUS "  ${name}: yes, ${PENSTOCK_${name}_REASON}")
     else()

@@ -99,15 +99,17 @@ int list_transports(const Program& program) {
         for (const auto& info : known_transports()) {
             json.push_back({{"name", info.name}, {"built", info.built}, {"use", info.use}});
             if (!info.built) json.back()["remedy"] = info.remedy;
+            if (!info.here.empty()) json.back()["here"] = info.here;
         }
         program.out << json_text(json);
         return 0;
     }
     Table table{{"transport", "built in", "for"}};
     for (const auto& info : known_transports()) {
-        table.add(
-            {std::string{info.name}, info.built ? "yes" : "no",
-             std::string{info.use}.append(info.built ? "" : "; to get it: ").append(info.built ? "" : info.remedy)});
+        std::string use{info.use};
+        if (!info.built) use.append("; to get it: ").append(info.remedy);
+        if (!info.here.empty()) use.append("; here: ").append(info.here);
+        table.add({std::string{info.name}, info.built ? "yes" : "no", std::move(use)});
     }
     program.out << table.text();
     return 0;

@@ -103,9 +103,11 @@ std::string dispatch_text(const PlannedChannel& channel) {
 
 std::string_view transport_reason(TransportKind transport) noexcept {
     switch (transport) {
-        case TransportKind::automatic: return "shm between processes of one node, else ucx where it works, else mpi";
+        case TransportKind::automatic:
+            return "shm between processes of one node, else ucx or ofi where they work, else mpi";
         case TransportKind::shm: return "asked for by the channel; needs all its processes on one node";
         case TransportKind::ucx: return "asked for by the channel; needs UCX where its processes run";
+        case TransportKind::ofi: return "asked for by the channel; needs libfabric where its processes run";
         case TransportKind::mpi: return "asked for by the channel; needs an MPI launch";
     }
     return "";

@@ -60,7 +60,8 @@ inline constexpr std::array overflow_words{
     Word<Overflow>{"error", Overflow::error}};
 inline constexpr std::array transport_words{
     Word<TransportKind>{"auto", TransportKind::automatic}, Word<TransportKind>{"shm", TransportKind::shm},
-    Word<TransportKind>{"ucx", TransportKind::ucx}, Word<TransportKind>{"mpi", TransportKind::mpi}};
+    Word<TransportKind>{"ucx", TransportKind::ucx}, Word<TransportKind>{"ofi", TransportKind::ofi},
+    Word<TransportKind>{"mpi", TransportKind::mpi}};
 inline constexpr std::array dispatch_words{
     Word<Dispatch>{"auto", Dispatch::automatic}, Word<Dispatch>{"direct", Dispatch::direct},
     Word<Dispatch>{"leased", Dispatch::leased}, Word<Dispatch>{"central", Dispatch::central}};
@@ -73,12 +74,11 @@ inline constexpr std::array placement_words{Word<PlacementRule>{"spread", Placem
 
 inline constexpr std::array<std::string_view, 1> later_devices{"gpu"};
 inline constexpr std::array<std::string_view, 1> later_overflows{"spill"};
-inline constexpr std::array<std::string_view, 1> later_transports{"ofi"};
 
 inline constexpr Vocabulary<Device> device{device_words, later_devices};
 inline constexpr Vocabulary<Route> route{route_words};
 inline constexpr Vocabulary<Overflow> overflow{overflow_words, later_overflows};
-inline constexpr Vocabulary<TransportKind> transport{transport_words, later_transports};
+inline constexpr Vocabulary<TransportKind> transport{transport_words};
 inline constexpr Vocabulary<Dispatch> dispatch{dispatch_words};
 inline constexpr Vocabulary<PassBy> by{by_words};
 inline constexpr Vocabulary<PlacementRule> placement{placement_words};

@@ -2,13 +2,18 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
+#include "transports/interfaces.hpp"
 #include "transports/shm/shm_transport.hpp"
 #ifdef PENSTOCK_HAS_MPI
 #include "transports/mpi/mpi_transport.hpp"
 #endif
 #ifdef PENSTOCK_HAS_UCX
 #include "transports/ucx/ucx_transport.hpp"
+#endif
+#ifdef PENSTOCK_HAS_OFI
+#include "transports/ofi/ofi_transport.hpp"
 #endif
 
 namespace penstock {
@@ -26,12 +31,34 @@ constexpr bool has_ucx = true;
 constexpr bool has_ucx = false;
 #endif
 
+#ifdef PENSTOCK_HAS_OFI
+constexpr bool has_ofi = true;
+#else
+constexpr bool has_ofi = false;
+#endif
+
 constexpr std::string_view ucx_remedy = "install UCX (Debian: libucx-dev) and configure with -DPENSTOCK_UCX=ON";
+constexpr std::string_view ofi_remedy =
+    "install libfabric (Debian: libfabric-dev) and configure with -DPENSTOCK_OFI=ON";
+constexpr std::chrono::milliseconds probe_timeout{5000};
+
+/// After what a rank can map, by rank, in what it tells the others.
+constexpr char has_efa = 'e';
 
 /// Whether two ranks can map each other, from what each can map.
-[[nodiscard, maybe_unused]] bool share_memory(const std::vector<std::string>& reaches, Rank one, Rank other) {
+[[nodiscard]] bool share_memory(const std::vector<std::string>& reaches, Rank one, Rank other) {
     const auto maps = [&](Rank who, Rank whom) { return reaches[who].size() > whom && reaches[who][whom] == '1'; };
     return maps(one, other) && maps(other, one);
+}
+
+[[nodiscard]] bool all_share_memory(const std::vector<std::string>& reaches) {
+    const auto ranks = static_cast<Rank>(reaches.size());
+    for (Rank one = 0; one < ranks; ++one) {
+        for (Rank other = 0; other < one; ++other) {
+            if (!share_memory(reaches, one, other)) return false;
+        }
+    }
+    return true;
 }
 
 /// The next rank without shared memory; if all have it, the rank itself.
@@ -44,6 +71,57 @@ constexpr std::string_view ucx_remedy = "install UCX (Debian: libucx-dev) and co
     return from;
 }
 
+/// What was made, and tried; null if it does not work.
+struct Tried {
+    std::unique_ptr<Transport> transport;
+    std::string text;
+    std::string why_not;
+};
+
+/// Collective. Libraries take every device for a way to everybody. Whether it is, a transfer to another node shows. On
+/// one node a transfer to oneself shows that it works at all.
+template <class Made>
+[[nodiscard, maybe_unused]] Tried try_out(Made made, Bootstrap& bootstrap, const std::vector<std::string>& reaches,
+                                          std::string_view remedy) {
+    if (!made.transport) return {.transport = nullptr, .text = {}, .why_not = std::move(made.why_not)};
+    const auto ranks = static_cast<Rank>(reaches.size());
+    std::uint64_t others = 0;
+    for (Rank rank = 0; rank < ranks; ++rank) others += far_rank(reaches, rank) == bootstrap.rank() ? 1 : 0;
+    const Rank far = far_rank(reaches, bootstrap.rank());
+    const auto problems = bootstrap.allgather(made.transport->probe(far, others, probe_timeout));
+    std::string text = made.transport->description();
+    for (Rank rank = 0; rank < ranks; ++rank) {
+        if (problems[rank].empty()) continue;
+        std::string why = "rank " + std::to_string(rank) + " does not get through to rank " +
+                          std::to_string(far_rank(reaches, rank)) + " (" + problems[rank] + ") with " + text + "; ";
+        return {.transport = nullptr, .text = {}, .why_not = why.append(remedy)};
+    }
+    return {.transport = std::move(made.transport), .text = std::move(text), .why_not = {}};
+}
+
+#ifdef PENSTOCK_HAS_UCX
+Tried try_ucx(Bootstrap& bootstrap, Arena& arena, const std::vector<std::string>& reaches) {
+    return try_out(make_ucx_transport(bootstrap, arena), bootstrap, reaches,
+                   "name the device that joins the nodes in UCX_NET_DEVICES, and leave TCP or RDMA in UCX_TLS");
+}
+#else
+Tried try_ucx(Bootstrap&, Arena&, const std::vector<std::string>&) {
+    return {.transport = nullptr, .text = {}, .why_not = std::string{"it is not in this build; "}.append(ucx_remedy)};
+}
+#endif
+
+#ifdef PENSTOCK_HAS_OFI
+Tried try_ofi(Bootstrap& bootstrap, Arena& arena, const std::vector<std::string>& reaches) {
+    return try_out(make_ofi_transport(bootstrap, arena), bootstrap, reaches,
+                   "name the device that joins the nodes in PENSTOCK_OFI_DOMAIN, or another provider in "
+                   "PENSTOCK_OFI_PROVIDER");
+}
+#else
+Tried try_ofi(Bootstrap&, Arena&, const std::vector<std::string>&) {
+    return {.transport = nullptr, .text = {}, .why_not = std::string{"it is not in this build; "}.append(ofi_remedy)};
+}
+#endif
+
 }  // namespace
 
 TransportSet::TransportSet(Bootstrap& bootstrap, Arena& arena, const std::vector<std::string_view>& wanted) {
@@ -53,6 +131,7 @@ TransportSet::TransportSet(Bootstrap& bootstrap, Arena& arena, const std::vector
     for (Rank rank = 0; rank < bootstrap.size(); ++rank) {
         if (shm->reaches(rank)) reach[rank] = '1';
     }
+    if (has_efa_device("/sys/class")) reach += has_efa;
     const auto reaches = bootstrap.allgather(reach);
     for (Rank rank = 0; rank < bootstrap.size(); ++rank) {
         std::string why = shm->why_not(rank);
@@ -64,7 +143,7 @@ TransportSet::TransportSet(Bootstrap& bootstrap, Arena& arena, const std::vector
     }
     shm_ = shm.get();
     transports_.push_back(std::move(shm));
-    add_ucx(bootstrap, arena, reaches, std::find(wanted.begin(), wanted.end(), "ucx") != wanted.end());
+    add_far(bootstrap, arena, reaches, wanted);
 #ifdef PENSTOCK_HAS_MPI
     if (auto mpi = make_mpi_transport(arena)) {
         mpi_ = mpi.get();
@@ -77,84 +156,102 @@ TransportSet::TransportSet(std::unique_ptr<Transport> only, Rank ranks) : shm_{o
     transports_.push_back(std::move(only));
 }
 
-#ifdef PENSTOCK_HAS_UCX
-void TransportSet::add_ucx(Bootstrap& bootstrap, Arena& arena, const std::vector<std::string>& reaches, bool wanted) {
-    constexpr std::chrono::milliseconds probe_timeout{5000};
-    const auto ranks = static_cast<Rank>(reaches.size());
-    bool needed = wanted;
-    for (Rank one = 0; one < ranks; ++one) {
-        for (Rank other = 0; other < one; ++other) needed = needed || !share_memory(reaches, one, other);
+void TransportSet::add_far(Bootstrap& bootstrap, Arena& arena, const std::vector<std::string>& reaches,
+                           const std::vector<std::string_view>& wanted) {
+    using Try = Tried (*)(Bootstrap&, Arena&, const std::vector<std::string>&);
+    std::vector<std::pair<std::string_view, Try>> order{{"ucx", &try_ucx}, {"ofi", &try_ofi}};
+    // UCX as distributions have it does not know EFA, and takes TCP there.
+    const bool all_have_efa =
+        std::all_of(reaches.begin(), reaches.end(), [](const std::string& reach) { return reach.ends_with(has_efa); });
+    if (all_have_efa) std::reverse(order.begin(), order.end());
+    bool needed = !all_share_memory(reaches);
+    for (const auto& [name, make] : order) {
+        Far& far = far_.emplace_back(Far{.name = name, .transport = nullptr, .text = {}, .why_not = {}});
+        if (!needed && std::find(wanted.begin(), wanted.end(), name) == wanted.end()) continue;
+        Tried tried = make(bootstrap, arena, reaches);
+        far.text = std::move(tried.text);
+        far.why_not = std::move(tried.why_not);
+        far.transport = tried.transport.get();
+        if (!tried.transport) continue;
+        transports_.push_back(std::move(tried.transport));
+        needed = false;  // one that leads everywhere is enough
     }
-    if (!needed) return;
-    auto made = make_ucx_transport(bootstrap, arena);
-    no_ucx_ = std::move(made.why_not);
-    if (!made.transport) return;
-    // UCX takes every device for a way to everybody. Whether it is, a transfer to another node shows. On one node a
-    // transfer to oneself shows that it works at all.
-    std::uint64_t others = 0;
-    for (Rank rank = 0; rank < ranks; ++rank) others += far_rank(reaches, rank) == bootstrap.rank() ? 1 : 0;
-    const Rank far = far_rank(reaches, bootstrap.rank());
-    const auto problems = bootstrap.allgather(made.transport->probe(far, others, probe_timeout));
-    for (Rank rank = 0; rank < ranks && no_ucx_.empty(); ++rank) {
-        if (problems[rank].empty()) continue;
-        no_ucx_ = "rank " + std::to_string(rank) + " does not get through to rank " +
-                  std::to_string(far_rank(reaches, rank)) + " (" + problems[rank] + ") with " +
-                  made.transport->description() +
-                  "; name the device that joins the nodes in UCX_NET_DEVICES, and leave TCP or RDMA in UCX_TLS";
-    }
-    if (!no_ucx_.empty()) return;
-    ucx_text_ = made.transport->description();
-    ucx_ = made.transport.get();
-    transports_.push_back(std::move(made.transport));
 }
-#else
-void TransportSet::add_ucx(Bootstrap&, Arena&, const std::vector<std::string>&, bool) {
-    no_ucx_ = std::string{"it is not in this build; "}.append(ucx_remedy);
+
+const TransportSet::Far* TransportSet::far(std::string_view name) const noexcept {
+    const auto found = std::find_if(far_.begin(), far_.end(), [name](const Far& far) { return far.name == name; });
+    return found == far_.end() ? nullptr : &*found;
 }
-#endif
 
 std::vector<std::string> TransportSet::notes() const {
-    if (ucx_ != nullptr) return {"Transport ucx: " + ucx_text_};
-    if (has_ucx && !no_ucx_.empty()) return {"Transport ucx is not used: " + no_ucx_};
-    return {};
+    std::vector<std::string> notes;
+    for (const Far& far : far_) {
+        const bool is_built = far.name == "ucx" ? has_ucx : has_ofi;
+        const std::string what = std::string{"Transport "}.append(far.name);
+        if (far.transport != nullptr) notes.push_back(what + ": " + far.text);
+        if (is_built && !far.why_not.empty()) notes.push_back(what + " is not used: " + far.why_not);
+    }
+    return notes;
 }
 
 TransportSet::Choice TransportSet::choose(Rank peer, std::string_view wanted) const {
     const std::string& no_shm = no_shm_[peer];
-    const bool by_name = wanted == "ucx" || wanted == "mpi";
+    const Far* asked_for = far(wanted);
+    const bool by_name = asked_for != nullptr || wanted == "mpi";
     if (!by_name && no_shm.empty()) return {shm_, "its memory is mapped here: same node"};
     if (wanted == "shm") {
         throw Error{Errc::unsupported, "transport 'shm' does not reach rank " + std::to_string(peer) + ": " + no_shm +
                                            "; use '--transport auto'"};
     }
     const std::string why = by_name ? "asked for" : "no shared memory: " + no_shm;
-    if (wanted != "mpi" && ucx_ != nullptr) return {ucx_, why + "; " + ucx_text_};
-    if (wanted == "ucx") throw Error{Errc::unsupported, "transport 'ucx' does not work here: " + no_ucx_};
+    std::string no_far;
+    for (const Far& far : far_) {
+        if (by_name && asked_for != &far) continue;
+        if (far.transport != nullptr) return {far.transport, why + "; " + far.text};
+        no_far.append("; no ").append(far.name).append(": ").append(far.why_not);
+    }
+    if (asked_for != nullptr) {
+        throw Error{Errc::unsupported,
+                    "transport '" + std::string{wanted} + "' does not work here: " + asked_for->why_not};
+    }
     if (mpi_ != nullptr) return {mpi_, why};
     if (!has_mpi) {
         throw Error{Errc::unsupported,
                     "transport 'mpi' is not in this build; install an MPI and configure with -DPENSTOCK_MPI=ON"};
     }
     throw Error{Errc::unsupported,
-                wanted == "mpi" ? std::string{"transport 'mpi' needs an MPI job; start the run with mpirun or srun"}
-                                : "no transport reaches rank " + std::to_string(peer) +
-                                      ": no shared memory: " + no_shm + "; no ucx: " + no_ucx_};
+                wanted == "mpi"
+                    ? std::string{"transport 'mpi' needs an MPI job; start the run with mpirun or srun"}
+                    : "no transport reaches rank " + std::to_string(peer) + ": no shared memory: " + no_shm + no_far};
 }
 
 std::vector<TransportInfo> known_transports() {
+#ifdef PENSTOCK_HAS_OFI
+    std::string ofi_here = ofi::providers_here();
+#else
+    std::string ofi_here;
+#endif
     return {
         {.name = "shm",
          .built = true,
          .use = "processes on one node: payloads by reference in shared memory, the default there",
-         .remedy = ""},
+         .remedy = "",
+         .here = ""},
         {.name = "ucx",
          .built = has_ucx,
          .use = "processes on different nodes, over InfiniBand, RoCE or TCP; the default there where it works",
-         .remedy = has_ucx ? "" : ucx_remedy},
+         .remedy = has_ucx ? "" : ucx_remedy,
+         .here = ""},
+        {.name = "ofi",
+         .built = has_ofi,
+         .use = "processes on different nodes, over what libfabric knows; the default there where there is EFA",
+         .remedy = has_ofi ? "" : ofi_remedy,
+         .here = std::move(ofi_here)},
         {.name = "mpi",
          .built = has_mpi,
          .use = "processes on different nodes, over whatever the site's MPI runs on; runs started with mpirun or srun",
-         .remedy = has_mpi ? "" : "install an MPI (Debian: libopenmpi-dev) and configure with -DPENSTOCK_MPI=ON"}};
+         .remedy = has_mpi ? "" : "install an MPI (Debian: libopenmpi-dev) and configure with -DPENSTOCK_MPI=ON",
+         .here = ""}};
 }
 
 }  // namespace penstock

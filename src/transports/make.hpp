@@ -34,15 +34,23 @@ public:
     [[nodiscard]] const std::vector<std::unique_ptr<Transport>>& all() const noexcept { return transports_; }
 
 private:
-    void add_ucx(Bootstrap& bootstrap, Arena& arena, const std::vector<std::string>& reaches, bool wanted);
+    /// A transport that leads to other nodes, if it works.
+    struct Far {
+        std::string_view name;
+        Transport* transport = nullptr;
+        std::string text;     ///< What it is.
+        std::string why_not;  ///< Empty: it was not tried.
+    };
+
+    void add_far(Bootstrap& bootstrap, Arena& arena, const std::vector<std::string>& reaches,
+                 const std::vector<std::string_view>& wanted);
+    [[nodiscard]] const Far* far(std::string_view name) const noexcept;
 
     std::vector<std::unique_ptr<Transport>> transports_;
     Transport* shm_ = nullptr;
-    Transport* ucx_ = nullptr;
+    std::vector<Far> far_;  // the better one first
     Transport* mpi_ = nullptr;
     std::vector<std::string> no_shm_;  // by rank: why not, or empty
-    std::string no_ucx_;               // why not
-    std::string ucx_text_;             // what it is
 };
 
 /// What this build has, for `penstock transports`.
@@ -51,6 +59,7 @@ struct TransportInfo {
     bool built;
     std::string_view use;     ///< What it is for.
     std::string_view remedy;  ///< How to get it when it is not built.
+    std::string here;         ///< What it finds on this host, if it can tell.
 };
 [[nodiscard]] std::vector<TransportInfo> known_transports();
 

@@ -16,6 +16,9 @@
 #ifdef PENSTOCK_HAS_UCX
 #include "transports/ucx/ucx_transport.hpp"
 #endif
+#ifdef PENSTOCK_HAS_OFI
+#include "transports/ofi/ofi_transport.hpp"
+#endif
 
 namespace {
 
@@ -184,6 +187,46 @@ TEST(TransportMemory, UcxFetchesTakeNoneAfterWarmUp) {
     Arena arena{std::size_t{8} << 20U};
     Ring ring{make_ucx_transport(world(), arena).transport};
     expect_fetches_take_none(ring);
+}
+#endif
+
+#ifdef PENSTOCK_HAS_OFI
+class OfiMemory : public ::testing::TestWithParam<bool> {
+protected:
+    [[nodiscard]] static ofi::Limits limits() { return GetParam() ? ofi::Limits::narrow() : ofi::Limits{}; }
+};
+INSTANTIATE_TEST_SUITE_P(Plain, OfiMemory, ::testing::Values(false));
+INSTANTIATE_TEST_SUITE_P(Narrow, OfiMemory, ::testing::Values(true));
+
+TEST_P(OfiMemory, FramesTakeNoneAfterWarmUp) {
+    Arena arena{std::size_t{8} << 20U};
+    Ring ring{make_ofi_transport(world(), arena, limits()).transport};
+    expect_frames_take_none(ring);
+}
+
+TEST_P(OfiMemory, FetchesTakeNoneAfterWarmUp) {
+    Arena arena{std::size_t{8} << 20U};
+    Ring ring{make_ofi_transport(world(), arena, limits()).transport};
+    expect_fetches_take_none(ring);
+}
+
+TEST_P(OfiMemory, NothingIsRegisteredAfterWarmUp) {
+    Arena arena{std::size_t{8} << 20U};
+    auto transport = make_ofi_transport(world(), arena, limits()).transport;
+    const OfiTransport& ofi = *transport;
+    Ring ring{std::move(transport)};
+    const BlobRef blob{.owner = ring.previous(), .offset = 4096, .bytes = 100'000};
+    std::vector<std::byte> into(blob.bytes);
+    ring.exchange_frames(100);
+    ring.fetch(blob, into, 10);
+
+    const std::uint64_t before = ofi.registrations();
+    EXPECT_GT(before, 0U);
+    ring.exchange_frames(1000);
+    ring.fetch(blob, into, 100);
+    EXPECT_EQ(ofi.registrations() - before, 0U);
+
+    ring.stop();
 }
 #endif
 

@@ -21,6 +21,9 @@
 #ifdef PENSTOCK_HAS_UCX
 #include "transports/ucx/ucx_transport.hpp"
 #endif
+#ifdef PENSTOCK_HAS_OFI
+#include "transports/ofi/ofi_transport.hpp"
+#endif
 
 namespace penstock::testing {
 namespace {
@@ -42,6 +45,35 @@ struct Ucx {
     [[nodiscard]] static std::unique_ptr<Transport> make(Bootstrap& bootstrap, Arena& arena) {
         auto made = make_ucx_transport(bootstrap, arena);
         EXPECT_EQ(made.why_not, "");
+        return std::move(made.transport);
+    }
+};
+#endif
+
+#ifdef PENSTOCK_HAS_OFI
+struct Ofi {
+    [[nodiscard]] static std::unique_ptr<Transport> make(Bootstrap& bootstrap, Arena& arena) {
+        auto made = make_ofi_transport(bootstrap, arena);
+        EXPECT_EQ(made.why_not, "");
+        return std::move(made.transport);
+    }
+};
+
+/// As on a device that neither reads nor keeps an order, with few buffers of a packet's length.
+struct NarrowOfi {
+    [[nodiscard]] static std::unique_ptr<Transport> make(Bootstrap& bootstrap, Arena& arena) {
+        auto made = make_ofi_transport(bootstrap, arena, ofi::Limits::narrow());
+        EXPECT_EQ(made.why_not, "");
+        return std::move(made.transport);
+    }
+};
+
+/// As on a device that reads remote memory, and has nothing to sleep on.
+struct ReadingOfi {
+    [[nodiscard]] static std::unique_ptr<Transport> make(Bootstrap& bootstrap, Arena& arena) {
+        auto made = make_ofi_transport(bootstrap, arena, {}, {.provider = "shm", .domain = {}});
+        EXPECT_EQ(made.why_not, "");
+        EXPECT_TRUE(made.transport != nullptr && made.transport->capabilities().native_read);
         return std::move(made.transport);
     }
 };
@@ -168,15 +200,37 @@ struct BackendNames {
         if (std::is_same_v<Backend, Ucx>) return "Ucx";
         if (std::is_same_v<Backend, Delayed<Ucx>>) return "DelayedUcx";
 #endif
+#ifdef PENSTOCK_HAS_OFI
+        if (std::is_same_v<Backend, Ofi>) return "Ofi";
+        if (std::is_same_v<Backend, NarrowOfi>) return "NarrowOfi";
+        if (std::is_same_v<Backend, ReadingOfi>) return "ReadingOfi";
+        if (std::is_same_v<Backend, Delayed<Ofi>>) return "DelayedOfi";
+#endif
         return std::is_same_v<Backend, Delayed<Shm>> ? "DelayedShm" : "DelayedMpi";
     }
 };
 
+template <class...>
+struct Join;
+template <class... All>
+struct Join<::testing::Types<All...>> {
+    using Type = ::testing::Types<All...>;
+};
+template <class... Some, class... More, class... Rest>
+struct Join<::testing::Types<Some...>, ::testing::Types<More...>, Rest...>
+    : Join<::testing::Types<Some..., More...>, Rest...> {};
+
 #ifdef PENSTOCK_HAS_UCX
-using Backends = ::testing::Types<Shm, Mpi, Ucx, Delayed<Shm>, Delayed<Mpi>, Delayed<Ucx>>;
+using WithUcx = ::testing::Types<Ucx, Delayed<Ucx>>;
 #else
-using Backends = ::testing::Types<Shm, Mpi, Delayed<Shm>, Delayed<Mpi>>;
+using WithUcx = ::testing::Types<>;
 #endif
+#ifdef PENSTOCK_HAS_OFI
+using WithOfi = ::testing::Types<Ofi, NarrowOfi, ReadingOfi, Delayed<Ofi>>;
+#else
+using WithOfi = ::testing::Types<>;
+#endif
+using Backends = Join<::testing::Types<Shm, Mpi, Delayed<Shm>, Delayed<Mpi>>, WithUcx, WithOfi>::Type;
 TYPED_TEST_SUITE(TransportTest, Backends, BackendNames);
 
 TYPED_TEST(TransportTest, RingDeliversBytesUnchanged) {

@@ -132,5 +132,12 @@ class KilledOverUcx(Killed):
     keys = {"transport": "ucx"}
 
 
+@unittest.skipUnless(is_built("ofi"), "no libfabric in this build")
+class KilledOverOfi(Killed):
+    """Likewise."""
+
+    keys = {"transport": "ofi"}
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -188,7 +188,7 @@ TEST(Program, ReportsErrorsAsJsonWhenAsked) {
 }
 
 TEST(Program, TellsUnsupportedFromInvalid) {
-    const auto answer = penstock_with({"run", demo, "--transport", "ofi", "--json"});
+    const auto answer = penstock_with({"run", demo, "--transport", "mpi", "--json"});
 
     EXPECT_EQ(answer.code, 3);
     EXPECT_EQ(nlohmann::json::parse(answer.out)["error"]["kind"], "unsupported");
@@ -270,7 +270,8 @@ TEST(Operators, FillTheirPageOfTheDocumentation) {
 }
 
 TEST(Transports, AreListed) {
-    EXPECT_THAT(penstock_with({"transports"}).out, AllOf(HasSubstr("shm"), HasSubstr("ucx"), HasSubstr("mpi")));
+    EXPECT_THAT(penstock_with({"transports"}).out,
+                AllOf(HasSubstr("shm"), HasSubstr("ucx"), HasSubstr("ofi"), HasSubstr("mpi")));
 
     const auto json = nlohmann::json::parse(penstock_with({"transports", "--json"}).out);
     EXPECT_EQ(json[0]["name"], "shm");

@@ -81,7 +81,7 @@ TEST(Description, TellsWhoRunsWhere) {
                 AllOf(HasSubstr("pipeline diamond: 4 stages, 4 channels, 6 processes\n"),
                       HasSubstr("0     coordinator\n"), HasSubstr("3     left         1         pass        cpu\n"),
                       HasSubstr("64 payloads, 64 MiB  block     direct    auto: shm between processes of one node, "
-                                "else ucx where it works, else mpi")));
+                                "else ucx or ofi where they work, else mpi")));
 }
 
 TEST(Description, TakesOneLineForManyInstances) {

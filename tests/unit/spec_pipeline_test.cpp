@@ -304,7 +304,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Refusal{R"("capacity": {"bytes": 0})", R"(write "bytes": "64MiB")"},
                     Refusal{R"("capacity": {"byte": 1})", "did you mean \"bytes\"?"},
                     Refusal{R"("name": "a b")", "write \"name\": \"a-b\""},
-                    Refusal{R"("transport": "tcp")", R"(must be one of "auto", "shm", "ucx", "mpi", not "tcp")"},
+                    Refusal{R"("transport": "tcp")", R"(must be one of "auto", "shm", "ucx", "ofi", "mpi", not "tcp")"},
                     Refusal{R"("compression": 5)", "must be a string"}));
 
 class UnavailableStage : public testing::TestWithParam<const char*> {};
@@ -329,7 +329,7 @@ TEST_P(UnavailableChannel, IsReportedAsUnsupported) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Pipeline, UnavailableChannel,
-                         testing::Values(R"("compression": "lz4")", R"("overflow": "spill")", R"("transport": "ofi")"));
+                         testing::Values(R"("compression": "lz4")", R"("overflow": "spill")"));
 
 TEST(PipelineErrors, NameTheFilterThatIsNone) {
     const auto error = parse_error(with_channel(R"("filter": "energy = 5")"));
@@ -347,11 +347,11 @@ TEST(PipelineErrors, AreInvalidInputIfAnyIs) {
 }
 
 TEST(Names, OfTransportsAreReadBack) {
-    for (const auto kind : {TransportKind::automatic, TransportKind::shm, TransportKind::ucx, TransportKind::mpi}) {
+    for (const auto kind :
+         {TransportKind::automatic, TransportKind::shm, TransportKind::ucx, TransportKind::ofi, TransportKind::mpi}) {
         EXPECT_EQ(transport_kind(name_of(kind)), kind);
     }
     EXPECT_EQ(name_of(TransportKind::automatic), "auto");
-    EXPECT_EQ(error_of([] { static_cast<void>(transport_kind("ofi")); }).code(), Errc::unsupported);
     EXPECT_THAT(error_of([] { static_cast<void>(transport_kind("smh")); }).what(), HasSubstr("did you mean \"shm\"?"));
 }
 

@@ -12,9 +12,6 @@ struct Devices {
     std::vector<std::string> bridges;  ///< Left out: UCX would take one for the way to other hosts.
 };
 
-/// The interfaces of this host that are up and have an address.
-[[nodiscard]] std::vector<std::string> usable_interfaces();
-
 /// Leaves out bridges, unless there is an RDMA device, only bridges are there, or the user has said which to use.
 /// @param classes    /sys/class, or what a test puts there.
 /// @param asked_for  The user's UCX_NET_DEVICES, or null.

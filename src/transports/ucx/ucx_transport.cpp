@@ -1,19 +1,13 @@
 #include "transports/ucx/ucx_transport.hpp"
 
 #include <algorithm>
-#include <array>
-#include <atomic>
-#include <cerrno>
 #include <cstdlib>
-#include <cstring>
-#include <random>
 #include <utility>
 
-#include <poll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
-
 #include "base/clock.hpp"
+#include "transports/interfaces.hpp"
+#include "transports/sleeper.hpp"
+#include "transports/trial.hpp"
 #include "transports/ucx/blobs.hpp"
 #include "transports/ucx/devices.hpp"
 #include "transports/ucx/handles.hpp"
@@ -60,7 +54,7 @@ struct Open {
 
 [[nodiscard]] Open open_ucx(const Arena& arena) {
     Open open;
-    const auto devices = ucx::choose_devices(ucx::usable_interfaces(), "/sys/class", std::getenv("UCX_NET_DEVICES"));
+    const auto devices = ucx::choose_devices(usable_interfaces(), "/sys/class", std::getenv("UCX_NET_DEVICES"));
     open.devices = text_of(devices);
     open.context = ucx::make_context(devices.use);
     open.memory = ucx::register_memory(open.context, arena.base(), arena.limit_bytes());
@@ -87,7 +81,7 @@ public:
     [[nodiscard]] bool drained() const override;
     std::size_t poll(TransportEvents& events) override;
     void wait(std::chrono::nanoseconds timeout) override;
-    void wake() noexcept override;
+    void wake() noexcept override { sleeper_.wake(); }
     [[nodiscard]] const std::byte* map(const BlobRef&) override { return nullptr; }
     void fetch(const BlobRef& blob, std::span<std::byte> into, std::uint64_t token) override;
 
@@ -108,7 +102,7 @@ private:
     Arena& arena_;
     ucx::Context context_;
     ucx::RegisteredMemory memory_;
-    File wake_;
+    Sleeper sleeper_;
     // What UCX holds addresses into outlives the worker.
     std::unique_ptr<ucx::Wire> wire_;
     ucx::Blobs::Peers peers_;  // by rank
@@ -119,7 +113,6 @@ private:
     std::vector<ucx::Peer*> newly_connected_;
     std::vector<ucx::Peer*> suspects_;
     bool heard_ = false;  // from a peer, since the last wait: there may be room now, or nothing left to be read
-    std::atomic<bool> woken_{false};
 };
 
 UcxWorker::UcxWorker(Open open, Arena& arena, Rank self, std::uint64_t run, const std::vector<std::string>& addresses)
@@ -127,9 +120,7 @@ UcxWorker::UcxWorker(Open open, Arena& arena, Rank self, std::uint64_t run, cons
       arena_{arena},
       context_{std::move(open.context)},
       memory_{std::move(open.memory)},
-      wake_{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)},
       worker_{std::move(open.worker)} {
-    if (!wake_) throw Error{Errc::exhausted, std::string{"eventfd: "} + std::strerror(errno) + "; raise 'ulimit -n'"};
     const auto ranks = static_cast<Rank>(addresses.size());
     wire_ = std::make_unique<ucx::Wire>(worker_.get(), run, self, ranks);
     for (Rank rank = 0; rank < ranks; ++rank) {
@@ -302,13 +293,12 @@ bool UcxWorker::something_waits() {
 
 void UcxWorker::wait(std::chrono::nanoseconds timeout) {
     for (ucx::Peer* peer : connected_) peer->acknowledge(ucx::Peer::Occasion::rest);
-    if (woken_.exchange(false, std::memory_order_relaxed) || something_waits()) return;
+    if (sleeper_.was_woken() || something_waits()) return;
     for (const ucx::Peer* peer : suspects_) {
         timeout = std::min<std::chrono::nanoseconds>(timeout, peer->suspected_until - SteadyClock::now());
     }
     if (timeout <= 0ns) return;
     sleep(timeout);
-    woken_.store(false, std::memory_order_relaxed);
 }
 
 void UcxWorker::sleep(std::chrono::nanoseconds timeout) {
@@ -317,21 +307,7 @@ void UcxWorker::sleep(std::chrono::nanoseconds timeout) {
     } else if (ucp_worker_arm(worker_.get()) != UCS_OK) {
         return;  // something came in
     }
-    std::array<pollfd, 2> watched{{{wake_.get(), POLLIN, 0}, {worker_fd_, POLLIN, 0}}};
-    const timespec limit{.tv_sec = static_cast<std::time_t>(timeout.count() / 1'000'000'000),
-                         .tv_nsec = static_cast<long>(timeout.count() % 1'000'000'000)};
-    static_cast<void>(ppoll(watched.data(), capabilities_.can_block ? 2 : 1, &limit, nullptr));
-    if ((watched[0].revents & POLLIN) == 0) return;
-    std::uint64_t rung = 0;
-    [[maybe_unused]] const auto got = read(wake_.get(), &rung, sizeof rung);
-}
-
-void UcxWorker::wake() noexcept {
-    woken_.store(true, std::memory_order_relaxed);
-    const int saved = errno;
-    const std::uint64_t one = 1;
-    [[maybe_unused]] const auto written = write(wake_.get(), &one, sizeof one);
-    errno = saved;
+    sleeper_.sleep(timeout, capabilities_.can_block ? worker_fd_ : -1);
 }
 
 void UcxWorker::fetch(const BlobRef& blob, std::span<std::byte> into, std::uint64_t token) {
@@ -342,33 +318,12 @@ void UcxWorker::fetch(const BlobRef& blob, std::span<std::byte> into, std::uint6
     blobs_->fetch(blob, into, token);
 }
 
-struct ProbeEvents final : TransportEvents {
-    bool ended = false;
-    std::string error;
-    void on_frame(Rank, std::span<const std::byte>) override {}  // nobody is connected yet
-    void on_fetched(std::uint64_t, std::string_view what) override {
-        ended = true;
-        error = what;
-    }
-    void on_lost(Rank, std::string_view) override {}
-};
-
 std::string UcxWorker::probe(Rank rank, std::uint64_t others, std::chrono::milliseconds timeout) {
-    const auto patience = std::min<std::chrono::milliseconds>(timeout, 2s);  // with the others: all started just now
-    const auto start = SteadyClock::now();
-    ProbeEvents events;
-    std::vector<std::byte> into(std::min(probe_bytes, arena_.limit_bytes()));
-    fetch({.owner = rank, .offset = 0, .bytes = into.size()}, into, 0);
-    while (!events.ended || blobs_->answered() < others) {
-        if (poll(events) != 0) continue;
-        if (SteadyClock::now() - start > (events.ended ? patience : timeout)) break;
-        wait(10ms);
-    }
-    if (!events.ended) {
-        blobs_->give_up(rank, "no answer in time");
-        static_cast<void>(poll(events));
-    }
-    return events.error;
+    const std::size_t bytes = std::min(probe_bytes, arena_.limit_bytes());
+    return try_fetch(*this, {.owner = rank, .offset = 0, .bytes = bytes},
+                     {.timeout = timeout,
+                      .is_idle = [&] { return blobs_->answered() >= others; },
+                      .give_up = [&] { blobs_->give_up(rank, "no answer in time"); }});
 }
 
 }  // namespace
@@ -383,9 +338,7 @@ UcxResult make_ucx_transport(Bootstrap& bootstrap, Arena& arena) {
         address = std::string{"-"} + error.what();
     }
     std::vector<std::string> addresses = bootstrap.allgather(address);
-    std::random_device random;
-    const std::uint64_t number = std::uint64_t{random()} << 32U | random();
-    const auto numbers = bootstrap.allgather({reinterpret_cast<const char*>(&number), sizeof number});
+    const std::uint64_t run = agree_on_a_number(bootstrap);
     UcxResult result;
     for (Rank rank = 0; rank < addresses.size(); ++rank) {
         std::string& text = addresses[rank];
@@ -396,8 +349,6 @@ UcxResult make_ucx_transport(Bootstrap& bootstrap, Arena& arena) {
                 "rank " + std::to_string(rank) + " has no UCX" + (text.empty() ? "" : ": " + text.substr(1));
         }
     }
-    std::uint64_t run = 0;
-    if (numbers[0].size() == sizeof run) std::memcpy(&run, numbers[0].data(), sizeof run);
     if (result.why_not.empty()) {
         result.transport = std::make_unique<UcxWorker>(std::move(open), arena, bootstrap.rank(), run, addresses);
     }

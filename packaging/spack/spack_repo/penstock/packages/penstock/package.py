@@ -9,6 +9,7 @@ FEATURES = {
     "mpi": ("mpi", "MPI launch and transport"),
     "pmix": ("pmix@3.1:", "Jobs joined through PMIx, without MPI"),
     "ucx": ("ucx@1.12:", "UCX transport"),
+    "ofi": ("libfabric@1.11:", "libfabric transport"),
     "kokkos": ("kokkos@3.4:", "Kokkos kernels"),
     "http": ("cpp-httplib", "HTTP view of a run"),
     "hdf5": ("hdf5@1.10.5:", "HDF5 files; shared ones with mpi"),

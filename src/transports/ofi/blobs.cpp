@@ -1,0 +1,306 @@
+#include "transports/ofi/blobs.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include <rdma/fi_errno.h>
+
+namespace penstock::ofi {
+namespace {
+
+constexpr std::size_t usual = 256;
+/// Long enough for the way there and back not to count, short enough for several to share the way.
+constexpr std::size_t longest_part = 1U << 20U;
+/// What chunks leave of the buffers for sending.
+constexpr std::size_t kept_for_frames = 4;
+
+}  // namespace
+
+Blobs::Blobs(Wire& wire, const Arena& arena, const Region& registered, Peers& peers,
+             const std::vector<RemoteArena>& arenas, bool reads)
+    : wire_{wire},
+      arena_{arena},
+      registered_{registered},
+      peers_{peers},
+      arenas_{arenas},
+      reads_{reads},
+      longest_chunk_{wire.room()},
+      chunks_{wire.window() / 2} {
+    free_fetches_.reserve(usual);
+    free_sends_.reserve(usual);
+    ended_.reserve(usual);
+    replies_.reserve(usual);
+    for (std::uint32_t number = most_parts; number-- > 0;) free_parts_.push_back(number);
+    for (std::uint32_t number = 0; number < most_parts; ++number) {
+        parts_.emplace_back().operation.number = number;
+    }
+    wire.add_receives(std::size_t{most_parts} * chunks_);
+}
+
+// --- fetching ---
+
+void Blobs::fetch(const BlobRef& blob, std::span<std::byte> into, std::uint64_t token, bool ask_owner) {
+    const RemoteArena& arena = arenas_[blob.owner];
+    if (blob.offset > arena.bytes || into.size() > arena.bytes - blob.offset) {
+        ended_.push_back({token, "it lies outside the owner's arena"});
+        return;
+    }
+    if (into.empty() || peers_[blob.owner]->gone()) {
+        ended_.push_back({token, into.empty() ? "" : "its owner is gone"});
+        return;
+    }
+    if (free_fetches_.empty()) {
+        free_fetches_.reserve(fetches_.size() + 1);
+        free_fetches_.push_back(static_cast<std::uint32_t>(fetches_.size()));
+        fetches_.emplace_back();
+    }
+    const std::uint32_t number = free_fetches_.back();
+    free_fetches_.pop_back();
+    fetches_[number] = {.blob = blob,
+                        .into = into,
+                        .token = token,
+                        .asked = 0,
+                        .parts = 0,
+                        .ask_owner = ask_owner,
+                        .is_open = true,
+                        .is_waiting = true};
+    waiting_.push(number);
+    go_on();
+}
+
+void Blobs::go_on() {
+    for (Part& part : parts_) {
+        if (part.is_to_ask) part.is_to_ask = !ask(part, Kind::demand_tagged);
+    }
+    // Each gets its turn once: one whose owner takes nothing does not keep the others.
+    for (std::size_t turns = waiting_.size(); turns > 0 && !free_parts_.empty(); --turns) {
+        const std::uint32_t number = waiting_.pop();
+        Fetch& fetch = fetches_[number];
+        while (fetch.is_open && fetch.asked < fetch.into.size() && begin_part(number)) {
+        }
+        if (fetch.is_open && fetch.asked < fetch.into.size()) {
+            waiting_.push(number);
+            continue;
+        }
+        fetch.is_waiting = false;
+        if (!fetch.is_open) free_fetch(number);
+    }
+    for (std::size_t i = 0; i < replies_.size();) {
+        if (!go_on(replies_[i])) {
+            ++i;
+            continue;
+        }
+        replies_[i] = replies_.back();
+        replies_.pop_back();
+    }
+}
+
+bool Blobs::lies_in_arena(std::span<const std::byte> bytes) const noexcept {
+    const auto offset = static_cast<std::uint64_t>(bytes.data() - arena_.base());
+    return offset <= arena_.limit_bytes() && bytes.size() <= arena_.limit_bytes() - offset;
+}
+
+bool Blobs::may_use_directly(const Fetch& fetch) const noexcept {
+    return !wire_.device().needs_descriptors() || lies_in_arena(fetch.into);
+}
+
+bool Blobs::begin_part(std::uint32_t number) {
+    if (free_parts_.empty()) return false;
+    Fetch& fetch = fetches_[number];
+    Part& part = parts_[free_parts_.back()];
+    const std::size_t left = fetch.into.size() - fetch.asked;
+    const bool directly = may_use_directly(fetch);
+    const bool read = reads_ && !fetch.ask_owner && directly;
+    const bool tagged = !read && wire_.device().tagged() && directly && left > longest_chunk_;
+    const std::size_t longest = read     ? std::min(longest_part, wire_.device().info().ep_attr->max_msg_size)
+                                : tagged ? std::min(longest_part, wire_.device().longest_message())
+                                         : longest_chunk_ * chunks_;
+    part.into = fetch.into.subspan(fetch.asked, std::min(left, longest));
+    part.offset = fetch.blob.offset + fetch.asked;
+    part.got = 0;
+    part.operation.peer = fetch.blob.owner;
+    ++part.turn;
+    const bool begun = read ? begin_read(fetch, part) : tagged ? begin_tagged(fetch, part) : ask(part, Kind::demand);
+    if (!begun) return false;
+    free_parts_.pop_back();
+    part.fetch = number;
+    fetch.asked += part.into.size();
+    ++fetch.parts;
+    return true;
+}
+
+bool Blobs::begin_read(const Fetch& fetch, Part& part) {
+    const RemoteArena& arena = arenas_[fetch.blob.owner];
+    part.operation.role = Operation::Role::read;
+    part.is_under_way =
+        wire_.took(fetch.blob.owner, wire_.endpoint().read(fetch.blob.owner, part.into, registered_.descriptor(),
+                                                           arena.begin + part.offset, arena.key, part.operation));
+    return part.is_under_way;
+}
+
+bool Blobs::begin_tagged(const Fetch& fetch, Part& part) {
+    part.operation.role = Operation::Role::receive_blob;
+    part.is_under_way = wire_.endpoint().receive_tagged(fetch.blob.owner, part.into, registered_.descriptor(),
+                                                        tag_of(part), part.operation) == 0;
+    if (part.is_under_way) part.is_to_ask = !ask(part, Kind::demand_tagged);
+    return part.is_under_way;
+}
+
+bool Blobs::ask(Part& part, Kind kind) {
+    return peers_[part.operation.peer]->demand(kind, tag_of(part), part.offset, part.into.size());
+}
+
+std::uint64_t Blobs::tag_of(const Part& part) const noexcept {
+    const std::uint64_t run = wire_.run() >> 32U << 32U;
+    return run | (part.turn & 0xFFFFFFU) << 8U | part.operation.number;
+}
+
+bool Blobs::on_chunk(const Head& head, std::span<const std::byte> bytes) {
+    const std::uint64_t number = head.tag & 0xFFU;
+    if (number >= parts_.size()) return false;
+    Part& part = parts_[number];
+    if (part.fetch == nobody || tag_of(part) != head.tag) return true;  // it was given up meanwhile
+    if (part.operation.peer != head.from || part.is_under_way || bytes.empty()) return false;
+    if (head.offset > part.into.size() || bytes.size() > part.into.size() - head.offset) return false;
+    if (bytes.size() > part.into.size() - part.got) return false;
+    std::copy(bytes.begin(), bytes.end(), part.into.begin() + static_cast<std::ptrdiff_t>(head.offset));
+    part.got += bytes.size();
+    if (part.got == part.into.size()) end_part(part);
+    return true;
+}
+
+void Blobs::on_completed(const Completion& completion) {
+    Operation& operation = *completion.operation;
+    if (operation.role == Operation::Role::send_blob) {
+        wire_.on_completed(operation.peer);
+        free_sends_.push_back(operation.number);
+        if (completion.error != 0) wire_.add_broken(operation.peer, completion.what);
+        return;
+    }
+    Part& part = parts_[operation.number];
+    part.is_under_way = false;
+    part.is_to_ask = false;
+    if (operation.role == Operation::Role::read) {
+        wire_.on_completed(operation.peer);
+        if (completion.error != 0) wire_.add_broken(operation.peer, completion.what);
+    }
+    if (part.fetch == nobody) return free_part(part);  // told already
+    on_received(part, completion);
+}
+
+void Blobs::on_received(Part& part, const Completion& completion) {
+    const bool is_read = part.operation.role == Operation::Role::read;
+    const std::size_t expected = part.into.size();
+    if (completion.error == 0 && (is_read || completion.bytes == expected)) return end_part(part);
+    std::string what = completion.what;
+    if (completion.error == 0 || completion.error == FI_ETRUNC) {
+        what = "its owner sent " + (completion.error == 0 ? std::to_string(completion.bytes) : std::string{"more"}) +
+               " bytes instead of " + std::to_string(expected);
+    }
+    end(part.fetch, std::move(what));
+}
+
+void Blobs::end_part(Part& part) {
+    const std::uint32_t number = part.fetch;
+    Fetch& fetch = fetches_[number];
+    free_part(part);
+    if (--fetch.parts == 0 && fetch.asked == fetch.into.size()) end(number, {});
+}
+
+void Blobs::free_part(Part& part) {
+    part.fetch = nobody;
+    free_parts_.push_back(part.operation.number);
+}
+
+void Blobs::free_fetch(std::uint32_t number) {
+    free_fetches_.push_back(number);
+}
+
+void Blobs::end(std::uint32_t number, std::string error) {
+    Fetch& fetch = fetches_[number];
+    fetch.is_open = false;
+    ended_.push_back({fetch.token, std::move(error)});
+    for (Part& part : parts_) {
+        if (part.fetch != number) continue;
+        part.fetch = nobody;
+        part.is_to_ask = false;
+        if (part.is_under_way) {
+            // What is on its way already cannot be stopped; then it ends with the connection.
+            wire_.endpoint().cancel(part.operation);
+        } else {
+            free_part(part);
+        }
+    }
+    if (!fetch.is_waiting) free_fetch(number);
+}
+
+void Blobs::give_up(Rank owner, const std::string& reason) {
+    for (std::uint32_t number = 0; number < fetches_.size(); ++number) {
+        if (fetches_[number].is_open && fetches_[number].blob.owner == owner) end(number, reason);
+    }
+    std::erase_if(replies_, [owner](const Reply& reply) { return reply.to == owner; });
+}
+
+std::size_t Blobs::deliver(TransportEvents& events) {
+    std::size_t count = 0;
+    while (told_ < ended_.size()) {
+        const Ended one = std::move(ended_[told_++]);
+        ++count;
+        events.on_fetched(one.token, one.error);
+    }
+    ended_.clear();
+    told_ = 0;
+    return count;
+}
+
+// --- answering ---
+
+bool Blobs::on_demand(const Head& demand) {
+    const std::uint64_t limit = arena_.limit_bytes();
+    if (demand.bytes == 0 || demand.offset > limit || demand.bytes > limit - demand.offset) return false;
+    const auto asked =
+        std::count_if(replies_.begin(), replies_.end(), [&](const Reply& reply) { return reply.to == demand.from; });
+    if (static_cast<std::size_t>(asked) >= most_replies_to_one) return false;
+    const bool tagged = demand.kind == Kind::demand_tagged;
+    if (tagged && (!wire_.device().tagged() || demand.bytes > wire_.device().longest_message())) return false;
+    replies_.push_back({.to = demand.from,
+                        .tagged = tagged,
+                        .tag = demand.tag,
+                        .bytes = {arena_.at(demand.offset), static_cast<std::size_t>(demand.bytes)},
+                        .sent = 0});
+    return true;
+}
+
+bool Blobs::go_on(Reply& reply) {
+    Peer& peer = *peers_[reply.to];
+    if (peer.state != Peer::State::here) return false;  // one that is gone is given up
+    if (reply.tagged) return send_tagged(reply);
+    while (reply.sent < reply.bytes.size()) {
+        if (wire_.free_sends() <= kept_for_frames) return false;
+        const auto chunk = reply.bytes.subspan(reply.sent, std::min(reply.bytes.size() - reply.sent, longest_chunk_));
+        if (!peer.send_chunk(reply.tag, reply.sent, chunk, registered_.descriptor())) return false;
+        reply.sent += chunk.size();
+    }
+    answered_bytes_ += reply.bytes.size();
+    return true;
+}
+
+bool Blobs::send_tagged(const Reply& reply) {
+    if (free_sends_.empty()) {
+        free_sends_.reserve(sends_.size() + 1);
+        free_sends_.push_back(static_cast<std::uint32_t>(sends_.size()));
+        Operation& added = sends_.emplace_back();
+        added.role = Operation::Role::send_blob;
+        added.number = free_sends_.back();
+    }
+    Operation& operation = sends_[free_sends_.back()];
+    operation.peer = reply.to;
+    const long result =
+        wire_.endpoint().send_tagged(reply.to, reply.bytes, registered_.descriptor(), reply.tag, operation);
+    if (!wire_.took(reply.to, result)) return false;
+    free_sends_.pop_back();
+    answered_bytes_ += reply.bytes.size();
+    return true;
+}
+
+}  // namespace penstock::ofi

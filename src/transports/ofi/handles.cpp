@@ -1,0 +1,13 @@
+#include "transports/ofi/handles.hpp"
+
+#include <cstdlib>
+
+#include <rdma/fi_errno.h>
+
+namespace penstock::ofi {
+
+std::string text_of(long error) {
+    return fi_strerror(static_cast<int>(std::labs(error)));
+}
+
+}  // namespace penstock::ofi

@@ -1,0 +1,494 @@
+#include "transports/ofi/ofi_transport.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/clock.hpp"
+#include "transports/ofi/blobs.hpp"
+#include "transports/ofi/endpoint.hpp"
+#include "transports/ofi/hello.hpp"
+#include "transports/ofi/packet.hpp"
+#include "transports/ofi/peer.hpp"
+#include "transports/ofi/provider.hpp"
+#include "transports/ofi/watch.hpp"
+#include "transports/ofi/wire.hpp"
+#include "transports/sleeper.hpp"
+#include "transports/trial.hpp"
+
+namespace penstock {
+namespace {
+
+using namespace std::chrono_literals;
+using ofi::Kind;
+using State = ofi::Peer::State;
+
+constexpr std::chrono::milliseconds parting_timeout = 500ms;
+/// Where the coordinator sees the processes, it is to say how this one ended before its peers say that they miss it.
+constexpr std::chrono::milliseconds goodbye_timeout = 500ms;
+/// Where the provider has nothing to sleep on.
+constexpr auto nap = 200us;
+/// As long as somebody did not take something.
+constexpr auto retry = 1ms;
+constexpr std::size_t probe_bytes = 64U << 10U;  // more than fits into one message
+
+/// What a process must have before it can say how it is reached.
+struct Open {
+    std::unique_ptr<ofi::Device> device;
+    ofi::Region arena;
+    std::unique_ptr<ofi::Endpoint> endpoint;
+    ofi::Hello hello;
+};
+
+class OfiEndpoint final : public OfiTransport {
+public:
+    OfiEndpoint(Open open, Arena& arena, Rank self, std::uint64_t run, const std::vector<ofi::Hello>& hellos);
+    ~OfiEndpoint() override;
+
+    [[nodiscard]] std::string_view name() const noexcept override { return "ofi"; }
+    [[nodiscard]] const Capabilities& capabilities() const noexcept override { return capabilities_; }
+    [[nodiscard]] const std::string& description() const noexcept override { return description_; }
+    [[nodiscard]] std::string probe(Rank rank, std::uint64_t others, std::chrono::milliseconds timeout) override;
+    [[nodiscard]] std::uint64_t registrations() const noexcept override { return device_->registrations(); }
+    void connect(Rank peer) override;
+    void forget(Rank peer) override;
+    [[nodiscard]] std::span<std::byte> reserve(Rank peer, std::size_t bytes) override {
+        return peers_[peer]->reserve(bytes);
+    }
+    void commit(Rank peer) override { peers_[peer]->commit(); }
+    void flush() override;
+    [[nodiscard]] bool drained() const override;
+    std::size_t poll(TransportEvents& events) override;
+    void wait(std::chrono::nanoseconds timeout) override;
+    void wake() noexcept override { sleeper_.wake(); }
+    [[nodiscard]] const std::byte* map(const BlobRef&) override { return nullptr; }
+    void fetch(const BlobRef& blob, std::span<std::byte> into, std::uint64_t token) override;
+
+private:
+    void progress();
+    std::size_t dispatch(const ofi::Arrived& arrived, TransportEvents& events);
+    [[nodiscard]] const char* handle(ofi::Peer& peer, const ofi::Head& head, const ofi::Arrived& arrived, bool& kept);
+    std::size_t deliver(ofi::Peer& peer, TransportEvents& events);
+    void suspect(ofi::Peer& peer, std::string what);
+    std::size_t report_suspects(TransportEvents& events);
+    std::size_t lose(ofi::Peer& peer, const std::string& reason, TransportEvents& events);
+    void acknowledge_all(bool frames_may_follow);
+    [[nodiscard]] bool something_waits();
+    void part() noexcept;
+
+    Capabilities capabilities_;
+    std::string description_;
+    Sleeper sleeper_;
+    // What libfabric has addresses of is closed after the endpoint, and before the device.
+    std::unique_ptr<ofi::Device> device_;
+    ofi::Region memory_;
+    std::vector<ofi::RemoteArena> arenas_;  // by rank
+    std::unique_ptr<ofi::Wire> wire_;
+    ofi::Blobs::Peers peers_;  // by rank
+    std::unique_ptr<ofi::Blobs> blobs_;
+    std::unique_ptr<ofi::Watch> watch_;
+    std::unique_ptr<ofi::Endpoint> endpoint_;
+    std::vector<ofi::Completion> completions_;
+    std::vector<ofi::Peer*> met_;  // those that have anything to do with us
+    std::vector<ofi::Peer*> connected_;
+    std::vector<ofi::Peer*> newly_connected_;
+    std::vector<ofi::Peer*> suspects_;
+    bool asks_owners_ = false;  // for all payloads, whether the device reads or not
+    bool heard_ = false;        // from a peer, since the last wait: there may be room now, or nothing left to be read
+};
+
+[[nodiscard]] std::string describe(const ofi::Device& device, bool reads) {
+    const std::uint32_t version = fi_version();
+    const char* domain = device.info().domain_attr->name;
+    return "libfabric " + std::to_string(FI_MAJOR(version)) + "." + std::to_string(FI_MINOR(version)) + ", provider " +
+           device.provider() + ", device " + (domain == nullptr ? "?" : domain) +
+           (reads ? ", which reads remote memory" : ", payloads sent by their owners");
+}
+
+OfiEndpoint::OfiEndpoint(Open open, Arena& arena, Rank self, std::uint64_t run, const std::vector<ofi::Hello>& hellos)
+    : device_{std::move(open.device)}, memory_{std::move(open.arena)}, endpoint_{std::move(open.endpoint)} {
+    const auto ranks = static_cast<Rank>(hellos.size());
+    std::vector<std::string> addresses;
+    for (const ofi::Hello& hello : hellos) {
+        addresses.push_back(hello.address);
+        arenas_.push_back(hello.arena);
+    }
+    const bool reads = std::all_of(hellos.begin(), hellos.end(), [](const ofi::Hello& hello) { return hello.reads; });
+    endpoint_->meet(addresses);
+    wire_ = std::make_unique<ofi::Wire>(*device_, *endpoint_, run, self, ranks);
+    for (Rank rank = 0; rank < ranks; ++rank) peers_.push_back(std::make_unique<ofi::Peer>(*wire_, rank));
+    blobs_ = std::make_unique<ofi::Blobs>(*wire_, arena, memory_, peers_, arenas_, reads);
+    watch_ = std::make_unique<ofi::Watch>(*wire_, arenas_, self);
+    completions_.reserve(256);
+    wire_->refill();
+    description_ = describe(*device_, blobs_->reads());
+    capabilities_ = {.maps = false,
+                     .native_read = blobs_->reads(),
+                     .device_memory = false,
+                     .can_block = endpoint_->descriptor() >= 0,
+                     .max_frame_bytes = largest_frame,
+                     // Where a fetch, which is a message each way, begins to cost less.
+                     .inline_bytes = 16U << 10U};
+}
+
+OfiEndpoint::~OfiEndpoint() {
+    part();
+    endpoint_.reset();  // before the memory that it may still write to
+}
+
+/// Says goodbye to all, so that nobody takes the end of a connection for a failure.
+void OfiEndpoint::part() noexcept {
+    try {
+        std::vector<ofi::Peer*> left;
+        for (const auto& peer : peers_) {
+            if (peer->state == State::here && wire_->is_met(peer->rank)) left.push_back(peer.get());
+        }
+        const auto deadline = SteadyClock::now() + parting_timeout;
+        while ((!left.empty() || wire_->on_way() != 0) && SteadyClock::now() < deadline) {
+            std::erase_if(left, [](ofi::Peer* peer) { return peer->say_goodbye(); });
+            progress();
+            if (left.empty() && wire_->on_way() == 0) break;
+            sleeper_.sleep(nap, -1);
+        }
+    } catch (const std::exception&) {
+        // Without memory for it the others hear from the kernel.
+    }
+}
+
+void OfiEndpoint::connect(Rank rank) {
+    ofi::Peer& peer = *peers_.at(rank);
+    if (peer.connected()) return;
+    if (!peer.is_met()) met_.push_back(&peer);
+    peer.connect();
+    connected_.push_back(&peer);
+    newly_connected_.push_back(&peer);  // something may have come before
+}
+
+void OfiEndpoint::forget(Rank rank) {
+    ofi::Peer& peer = *peers_[rank];
+    if (peer.gone()) return;
+    peer.leave(State::lost);
+    blobs_->give_up(rank, "its owner is gone");
+}
+
+void OfiEndpoint::flush() {
+    for (ofi::Peer* peer : connected_) peer->flush();
+}
+
+bool OfiEndpoint::drained() const {
+    return std::all_of(connected_.begin(), connected_.end(), [](const ofi::Peer* peer) { return peer->drained(); });
+}
+
+void OfiEndpoint::progress() {
+    completions_.clear();
+    wire_->progress(completions_);
+    for (const ofi::Completion& completion : completions_) {
+        if (completion.operation->role == ofi::Operation::Role::watch) {
+            watch_->on_completed(completion);
+        } else {
+            blobs_->on_completed(completion);
+        }
+    }
+}
+
+std::size_t OfiEndpoint::poll(TransportEvents& events) {
+    progress();
+    std::size_t count = 0;
+    ofi::Arrived arrived;
+    while (wire_->take(arrived)) count += dispatch(arrived, events);
+    while (!newly_connected_.empty()) {
+        ofi::Peer& peer = *newly_connected_.back();
+        newly_connected_.pop_back();
+        count += deliver(peer, events);
+    }
+    for (ofi::Broken& broken : wire_->take_broken()) suspect(*peers_[broken.peer], std::move(broken.what));
+    if (!suspects_.empty()) count += report_suspects(events);
+    for (ofi::Peer* peer : connected_) peer->go_on();
+    blobs_->go_on();
+    count += blobs_->deliver(events);
+    watch_->look([this](Rank rank) { return peers_[rank]->state == State::here; });
+    acknowledge_all(true);
+    wire_->refill();
+    return count;
+}
+
+std::size_t OfiEndpoint::dispatch(const ofi::Arrived& arrived, TransportEvents& events) {
+    const auto head = ofi::head_of(arrived.message(), wire_->run(), wire_->ranks());
+    if (!head || peers_[head->from]->gone()) {
+        wire_->release(*arrived.slot);
+        return 0;
+    }
+    ofi::Peer& peer = *peers_[head->from];
+    heard_ = true;
+    wire_->on_met(peer.rank);
+    if (!peer.is_met()) met_.push_back(&peer);
+    bool kept = false;
+    const char* wrong = handle(peer, *head, arrived, kept);
+    if (!kept) wire_->release(*arrived.slot);
+    if (wrong != nullptr) return lose(peer, wrong, events);
+    return head->kind == Kind::frames ? deliver(peer, events) : 0;
+}
+
+/// @return what is wrong with the message, or null.
+const char* OfiEndpoint::handle(ofi::Peer& peer, const ofi::Head& head, const ofi::Arrived& arrived, bool& kept) {
+    if (!peer.on_head(head)) return "it says that it has read what was not sent";
+    switch (head.kind) {
+        case Kind::frames:
+            kept = peer.on_frames(head, arrived);
+            return kept ? nullptr : "it sent a message that may not come now";
+        case Kind::demand:
+        case Kind::demand_tagged:
+            peer.on_dealt_with();
+            return blobs_->on_demand(head) ? nullptr : "it asked for what it may not have";
+        case Kind::chunk:
+            return blobs_->on_chunk(head, arrived.message().subspan(sizeof head))
+                       ? nullptr
+                       : "it sent a payload that nobody asked for";
+        case Kind::goodbye:
+            peer.leave(State::left);
+            blobs_->give_up(peer.rank, "its owner has left");
+            return nullptr;
+        case Kind::note: return nullptr;
+    }
+    return nullptr;
+}
+
+std::size_t OfiEndpoint::deliver(ofi::Peer& peer, TransportEvents& events) {
+    std::size_t count = 0;
+    if (peer.deliver(events, count)) return count;
+    return count + lose(peer, "it sent frames of impossible length", events);
+}
+
+void OfiEndpoint::suspect(ofi::Peer& peer, std::string what) {
+    if (peer.state != State::here) return;
+    peer.state = State::suspected;
+    peer.broken = std::move(what);
+    peer.suspected_until = SteadyClock::now() + goodbye_timeout;
+    suspects_.push_back(&peer);
+}
+
+std::size_t OfiEndpoint::report_suspects(TransportEvents& events) {
+    std::size_t count = 0;
+    const auto now = SteadyClock::now();
+    const std::vector<ofi::Peer*> suspects = std::exchange(suspects_, {});
+    for (ofi::Peer* peer : suspects) {
+        if (peer->state == State::suspected && now < peer->suspected_until) suspects_.push_back(peer);
+    }
+    for (ofi::Peer* peer : suspects) {
+        if (peer->state != State::suspected || now < peer->suspected_until) continue;
+        count += lose(*peer, "its connection broke: " + peer->broken, events);
+    }
+    return count;
+}
+
+std::size_t OfiEndpoint::lose(ofi::Peer& peer, const std::string& reason, TransportEvents& events) {
+    peer.leave(State::lost);
+    blobs_->give_up(peer.rank, reason);
+    if (!peer.connected()) return 0;
+    events.on_lost(peer.rank, reason);
+    return 1;
+}
+
+void OfiEndpoint::acknowledge_all(bool frames_may_follow) {
+    for (ofi::Peer* peer : met_) peer->acknowledge(frames_may_follow);
+}
+
+bool OfiEndpoint::something_waits() {
+    if (wire_->has_arrived() || wire_->has_broken() || blobs_->has_news() || !newly_connected_.empty()) return true;
+    return std::exchange(heard_, false);
+}
+
+void OfiEndpoint::wait(std::chrono::nanoseconds timeout) {
+    acknowledge_all(false);
+    if (sleeper_.was_woken() || something_waits()) return;
+    const auto now = SteadyClock::now();
+    timeout = std::min<std::chrono::nanoseconds>(timeout, watch_->next() - now);
+    for (const ofi::Peer* peer : suspects_) {
+        timeout = std::min<std::chrono::nanoseconds>(timeout, peer->suspected_until - now);
+    }
+    if (wire_->was_refused()) timeout = std::min<std::chrono::nanoseconds>(timeout, retry);
+    if (!capabilities_.can_block) timeout = std::min<std::chrono::nanoseconds>(timeout, nap);
+    if (timeout <= 0ns || (capabilities_.can_block && !endpoint_->may_sleep())) return;
+    sleeper_.sleep(timeout, endpoint_->descriptor());
+}
+
+void OfiEndpoint::fetch(const BlobRef& blob, std::span<std::byte> into, std::uint64_t token) {
+    if (blob.owner >= peers_.size()) {
+        throw Error{Errc::invalid_input, "a blob of rank " + std::to_string(blob.owner) + ", but the last rank is " +
+                                             std::to_string(peers_.size() - 1)};
+    }
+    blobs_->fetch(blob, into, token, asks_owners_);
+}
+
+std::string OfiEndpoint::probe(Rank rank, std::uint64_t others, std::chrono::milliseconds timeout) {
+    std::size_t bytes = probe_bytes;  // the same on all ranks
+    for (const ofi::RemoteArena& arena : arenas_) bytes = std::min(bytes, std::size_t{arena.bytes});
+    const BlobRef blob{.owner = rank, .offset = 0, .bytes = bytes};
+    const auto give_up = [&] { blobs_->give_up(rank, "no answer in time"); };
+    // First by asking: whoever is read does not notice, so nobody would know when to stop helping.
+    asks_owners_ = true;
+    // What libfabric has not sent yet is not sent while nobody polls.
+    const auto is_idle = [&] {
+        return blobs_->answered_bytes() >= others * bytes && !blobs_->answering() && wire_->on_way() == 0;
+    };
+    std::string wrong = try_fetch(*this, blob, {.timeout = timeout, .is_idle = is_idle, .give_up = give_up});
+    asks_owners_ = false;
+    if (!wrong.empty() || !blobs_->reads()) return wrong;
+    return try_fetch(*this, blob, {.timeout = timeout, .is_idle = [] { return true; }, .give_up = give_up});
+}
+
+[[nodiscard]] Open open_ofi(ofi::Info info, const std::string& provider, const Arena& arena,
+                            const ofi::Limits& limits) {
+    Open open;
+    open.device = std::make_unique<ofi::Device>(std::move(info), provider, limits);
+    open.arena = open.device->register_memory(arena.base(), arena.limit_bytes(), true);
+    open.endpoint = std::make_unique<ofi::Endpoint>(*open.device);
+    const auto base = reinterpret_cast<std::uintptr_t>(arena.base());
+    open.hello = {
+        .arena = {.begin = open.device->by_address() ? base : 0, .key = open.arena.key(), .bytes = arena.limit_bytes()},
+        .message_bytes = ofi::Wire::message_bytes(*open.device),
+        .window = limits.window,
+        .reads = open.endpoint->reads_natively(),
+        .address = open.endpoint->address()};
+    return open;
+}
+
+}  // namespace
+
+namespace {
+
+[[nodiscard]] std::string join(const std::vector<std::string>& words) {
+    std::string text;
+    for (const std::string& word : words) text.append(text.empty() ? "" : ",").append(word);
+    return text;
+}
+
+/// What libfabric has in this process.
+struct Found {
+    ofi::Info all;
+    std::vector<ofi::Offer> offers;
+    std::string why_not;  ///< If there is nothing.
+};
+
+[[nodiscard]] Found find_offers(const ofi::Wishes& wishes) {
+    Found found;
+    try {
+        found.all = ofi::discover(wishes);
+    } catch (const Error& error) {
+        found.why_not = error.what();
+    }
+    found.offers = ofi::offers_of(found.all);
+    return found;
+}
+
+[[nodiscard]] ofi::Info take_offer(const Found& found, std::size_t index) {
+    const fi_info* info = found.all.get();
+    for (std::size_t i = 0; i < index; ++i) info = info->next;
+    ofi::Info copy{fi_dupinfo(info)};
+    if (!copy) throw Error{Errc::exhausted, "fi_dupinfo: no memory"};
+    return copy;
+}
+
+/// Collective. One of the ranks' answers to each other is an error: which, in words.
+[[nodiscard]] std::string first_problem(const std::vector<std::string>& answers) {
+    for (Rank rank = 0; rank < answers.size(); ++rank) {
+        if (answers[rank].starts_with('+')) continue;
+        return "rank " + std::to_string(rank) + ": " +
+               (answers[rank].empty() ? std::string{"nothing"} : answers[rank].substr(1));
+    }
+    return {};
+}
+
+[[nodiscard]] std::string no_provider(const std::vector<std::string>& lists, const ofi::Wishes& wishes) {
+    for (Rank rank = 0; rank < lists.size(); ++rank) {
+        if (!lists[rank].empty()) continue;
+        return "rank " + std::to_string(rank) + " has no provider of libfabric " +
+               (wishes.provider.empty() ? std::string{"that leads to other hosts"}
+                                        : "'" + wishes.provider + "' (PENSTOCK_OFI_PROVIDER)") +
+               "; 'fi_info -l' lists them";
+    }
+    return "the ranks have no provider of libfabric in common";
+}
+
+[[nodiscard]] Open open_best(const Found& found, const ofi::Wishes& wishes, const std::string& provider,
+                             const Arena& arena, const ofi::Limits& limits) {
+    const std::size_t best = ofi::best_offer(found.offers, provider, wishes, "/sys/class");
+    if (best == found.offers.size()) {
+        throw Error{Errc::unsupported, "no device '" + wishes.domain + "' (PENSTOCK_OFI_DOMAIN)"};
+    }
+    return open_ofi(take_offer(found, best), provider, arena, limits);
+}
+
+/// Collective. Opens one provider on all ranks, or says on all of them why it does not work.
+[[nodiscard]] std::string open_everywhere(Bootstrap& bootstrap, Arena& arena, const ofi::Limits& limits,
+                                          const Found& found, const ofi::Wishes& wishes, const std::string& provider,
+                                          std::unique_ptr<OfiTransport>& made) {
+    Open open;
+    std::string mine;
+    try {
+        try {
+            open = open_best(found, wishes, provider, arena, limits);
+        } catch (const Error&) {  // network interfaces come and go, those of containers often
+            open = open_best(find_offers(wishes), wishes, provider, arena, limits);
+        }
+        mine = "+" + ofi::text_of(open.hello);
+    } catch (const Error& error) {
+        mine = std::string{"-"} + error.what();
+    }
+    const auto answers = bootstrap.allgather(mine);
+    const std::uint64_t run = agree_on_a_number(bootstrap);
+    std::string wrong = first_problem(answers);
+    std::vector<ofi::Hello> hellos;
+    for (Rank rank = 0; rank < answers.size() && wrong.empty(); ++rank) {
+        const auto hello = ofi::hello_of(std::string_view{answers[rank]}.substr(1));
+        if (!hello || hello->message_bytes != open.hello.message_bytes || hello->window != open.hello.window) {
+            wrong = "rank " + std::to_string(rank) + " has messages of another length";
+        } else {
+            hellos.push_back(*hello);
+        }
+    }
+    // All know all before anybody sends: a device may refuse whom it does not know.
+    mine = "+";
+    try {
+        if (!wrong.empty()) throw Error{Errc::unsupported, wrong};
+        made = std::make_unique<OfiEndpoint>(std::move(open), arena, bootstrap.rank(), run, hellos);
+    } catch (const Error& error) {
+        mine = std::string{"-"} + error.what();
+    }
+    const auto results = bootstrap.allgather(mine);
+    if (wrong.empty()) wrong = first_problem(results);
+    if (!wrong.empty()) made.reset();
+    return wrong;
+}
+
+}  // namespace
+
+std::string ofi::providers_here() {
+    const Wishes wishes = Wishes::of_environment();
+    const Found found = find_offers(wishes);
+    std::string text;
+    for (const std::string& provider : usable_providers(found.offers, wishes)) {
+        const std::size_t best = best_offer(found.offers, provider, wishes, "/sys/class");
+        if (best == found.offers.size()) continue;
+        text.append(text.empty() ? "" : ", ").append(provider).append(" on ").append(found.offers[best].domain);
+    }
+    return text.empty() ? "no provider that leads to other hosts" : text;
+}
+
+OfiResult make_ofi_transport(Bootstrap& bootstrap, Arena& arena, const ofi::Limits& limits, const ofi::Wishes& wishes) {
+    const Found found = find_offers(wishes);
+    const auto lists = bootstrap.allgather(join(ofi::usable_providers(found.offers, wishes)));
+    OfiResult result;
+    const std::vector<std::string> common = ofi::common_providers(lists);
+    if (common.empty()) {
+        result.why_not = no_provider(lists, wishes) + (found.why_not.empty() ? "" : " (" + found.why_not + ")");
+    }
+    for (const std::string& provider : common) {
+        const std::string wrong = open_everywhere(bootstrap, arena, limits, found, wishes, provider, result.transport);
+        if (result.transport) break;
+        result.why_not.append(result.why_not.empty() ? "" : "; ").append("provider " + provider + ": " + wrong);
+    }
+    if (result.transport) result.why_not.clear();
+    return result;
+}
+
+}  // namespace penstock

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "memory/arena.hpp"
+#include "transports/ofi/settings.hpp"
+#include "transports/transport.hpp"
+
+namespace penstock {
+
+/// Frames and blobs over libfabric: EFA, InfiniBand, RoCE, or TCP, whatever provider all ranks have.
+///
+/// One endpoint, used by one thread. What a peer may have on its way to us is bounded, and there is a buffer for all of
+/// it. A peer that dies is reported. Messages of other runs are not listened to.
+class OfiTransport : public Transport {
+public:
+    /// In words: the version of libfabric, the provider, the device and how blobs come.
+    [[nodiscard]] virtual const std::string& description() const noexcept = 0;
+    /// Fetches something from that rank and answers as many fetches of others.
+    /// @param others  How many ranks name this one. @return what went wrong, or nothing.
+    [[nodiscard]] virtual std::string probe(Rank rank, std::uint64_t others, std::chrono::milliseconds timeout) = 0;
+    /// How often memory was registered.
+    [[nodiscard]] virtual std::uint64_t registrations() const noexcept = 0;
+};
+
+struct OfiResult {
+    std::unique_ptr<OfiTransport> transport;  ///< Null where libfabric does not work on some rank.
+    std::string why_not;
+};
+
+/// Collective over all ranks, with the same result on all of them.
+[[nodiscard]] OfiResult make_ofi_transport(Bootstrap& bootstrap, Arena& arena,
+                                           const ofi::Limits& limits = ofi::Limits::of_environment(),
+                                           const ofi::Wishes& wishes = ofi::Wishes::of_environment());
+
+namespace ofi {
+
+/// In words: what libfabric offers on this host, the best first.
+[[nodiscard]] std::string providers_here();
+
+}  // namespace ofi
+}  // namespace penstock

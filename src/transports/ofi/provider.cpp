@@ -1,0 +1,131 @@
+#include "transports/ofi/provider.hpp"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <tuple>
+
+#include <rdma/fi_errno.h>
+
+#include "transports/interfaces.hpp"
+
+namespace penstock::ofi {
+namespace {
+
+/// Those that lead to other hosts, the best first. "shm" does not, and "sockets" stalls.
+constexpr std::array<std::string_view, 5> usual{"efa", "verbs;ofi_rxm", "verbs", "tcp;ofi_rxm", "tcp"};
+
+[[nodiscard]] std::vector<std::string> split(const std::string& list) {
+    std::vector<std::string> words;
+    for (std::size_t at = 0; at < list.size();) {
+        const std::size_t end = std::min(list.find(',', at), list.size());
+        if (end != at) words.push_back(list.substr(at, end - at));
+        at = end + 1;
+    }
+    return words;
+}
+
+[[nodiscard]] bool contains(const std::vector<std::string>& words, std::string_view word) {
+    return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+void append(Info& all, fi_info* more) {
+    if (!all) {
+        all = Info{more};
+        return;
+    }
+    fi_info* last = all.get();
+    while (last->next != nullptr) last = last->next;
+    last->next = more;
+}
+
+[[nodiscard]] Offer offer_of(const fi_info& info) {
+    const auto text = [](const char* words) { return std::string{words == nullptr ? "" : words}; };
+    Offer offer{.provider = text(info.fabric_attr->prov_name),
+                .domain = text(info.domain_attr->name),
+                .is_ipv4 = info.addr_format == FI_SOCKADDR_IN,
+                .caps = info.caps};
+    // EFA without the provider's protocols is another thing of the same name.
+    if (offer.provider == "efa" && text(info.fabric_attr->name) == "efa-direct") offer.provider = "efa-direct";
+    return offer;
+}
+
+}  // namespace
+
+Info discover(const Wishes& wishes) {
+    Info all;
+    // Providers differ in what they do besides messages, and none is given for what it has not.
+    for (const std::uint64_t caps : {FI_MSG | FI_TAGGED | FI_RMA, FI_MSG | FI_RMA, FI_MSG | FI_TAGGED, FI_MSG}) {
+        const Info hints{fi_allocinfo()};
+        if (!hints) throw Error{Errc::exhausted, "fi_allocinfo: no memory"};
+        hints.get()->caps = caps;
+        hints.get()->mode = FI_CONTEXT | FI_CONTEXT2;  // every operation has such a context
+        hints.get()->ep_attr->type = FI_EP_RDM;
+        hints.get()->domain_attr->mr_mode = FI_MR_LOCAL | FI_MR_VIRT_ADDR | FI_MR_ALLOCATED | FI_MR_PROV_KEY;
+        hints.get()->domain_attr->threading = FI_THREAD_DOMAIN;  // all of it is used by one thread
+        hints.get()->domain_attr->av_type = FI_AV_TABLE;
+        // The version of the headers: with older ones EFA does not read by itself.
+        const std::uint32_t version = FI_VERSION(FI_MAJOR_VERSION, FI_MINOR_VERSION);
+        fi_info* found = nullptr;
+        const int result = fi_getinfo(version, nullptr, nullptr, 0, hints.get(), &found);
+        if (result == -FI_ENODATA) continue;
+        check(result, "fi_getinfo");
+        append(all, found);
+        if (!usable_providers(offers_of(all), wishes).empty()) break;
+    }
+    return all;
+}
+
+std::vector<Offer> offers_of(const Info& all) {
+    std::vector<Offer> offers;
+    for (const fi_info* info = all.get(); info != nullptr; info = info->next) offers.push_back(offer_of(*info));
+    return offers;
+}
+
+std::vector<std::string> usable_providers(const std::vector<Offer>& offers, const Wishes& wishes) {
+    const auto is_here = [&](std::string_view name) {
+        return std::any_of(offers.begin(), offers.end(), [&](const Offer& offer) { return offer.provider == name; });
+    };
+    std::vector<std::string> names;
+    if (!wishes.provider.empty()) {
+        if (is_here(wishes.provider)) names.push_back(wishes.provider);
+        return names;
+    }
+    for (const std::string_view name : usual) {
+        if (is_here(name)) names.emplace_back(name);
+    }
+    return names;
+}
+
+std::size_t best_offer(const std::vector<Offer>& offers, std::string_view provider, const Wishes& wishes,
+                       const std::filesystem::path& classes) {
+    const auto worth = [&](const Offer& offer) {
+        const bool leads_out = offer.domain != "lo" && !is_bridge(offer.domain, classes);
+        const std::uint64_t caps = offer.caps & (FI_TAGGED | FI_RMA);
+        // Loopback before a bridge: where neither leads out, the first is the shorter way.
+        return std::tuple{leads_out, offer.domain == "lo", offer.is_ipv4, std::popcount(caps)};
+    };
+    std::size_t best = offers.size();
+    for (std::size_t i = 0; i < offers.size(); ++i) {
+        const Offer& offer = offers[i];
+        if (offer.provider != provider || (!wishes.domain.empty() && offer.domain != wishes.domain)) continue;
+        if (best == offers.size() || worth(offer) > worth(offers[best])) best = i;
+    }
+    return best;
+}
+
+std::vector<std::string> common_providers(const std::vector<std::string>& lists) {
+    if (lists.empty()) return {};
+    std::vector<std::string> common = split(lists.front());
+    for (const std::string& list : lists) {
+        const std::vector<std::string> theirs = split(list);
+        std::erase_if(common, [&](const std::string& name) { return !contains(theirs, name); });
+    }
+    return common;
+}
+
+bool may_read_natively(std::string_view provider) noexcept {
+    return provider.starts_with("verbs") || provider.starts_with("efa") || provider == "shm" || provider == "cxi";
+}
+
+}  // namespace penstock::ofi
