@@ -201,7 +201,9 @@ function(penstock_use_dependencies target)
         target_link_libraries(${target} PRIVATE PkgConfig::ucx)
     endif()
     if(PENSTOCK_HAS_OFI)
-        target_link_libraries(${target} PRIVATE PkgConfig::ofi)
+        # Its headers: the library is loaded when the transport is, as some of its providers take over signals.
+        target_include_directories(${target} SYSTEM PRIVATE ${ofi_INCLUDE_DIRS})
+        target_link_libraries(${target} PRIVATE ${CMAKE_DL_LIBS})
     endif()
     if(PENSTOCK_HAS_KOKKOS AND TARGET trilinos_kokkoscore)
         # The Trilinos package: its Kokkos::kokkos names an include folder that does not exist.

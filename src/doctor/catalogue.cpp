@@ -253,7 +253,7 @@ constexpr CatalogueEntry entries[] = {
      .subject = "network",
      .severity = warning,
      .means = "EFA is reached through libfabric: payloads between nodes go over TCP or MPI.",
-     .fix = "Use a build with the transport ofi; until then run on an MPI that uses EFA, with mpirun or srun."},
+     .fix = "Build with libfabric (Debian: libfabric-dev, -DPENSTOCK_OFI=ON), or run on an MPI that uses EFA."},
     {.id = "efa-fork-unsafe",
      .subject = "network",
      .severity = warning,

@@ -203,7 +203,7 @@ TEST(Run, LetsTheFirstRankOfAnMpiJobSpeakForAll) {
     const auto first = penstock_with(words);
     ::unsetenv("OMPI_COMM_WORLD_RANK");
 
-    EXPECT_EQ(second.code, 2);
+    EXPECT_EQ(second.code, 0) << "or mpirun would end the first before it says why";
     EXPECT_THAT(second.err, IsEmpty());
     EXPECT_EQ(first.code, 2);
     EXPECT_THAT(first.err, HasSubstr("no such file"));

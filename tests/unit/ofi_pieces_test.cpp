@@ -1,6 +1,7 @@
 // The pieces of the transport ofi that need no endpoint.
 
 #include <algorithm>
+#include <csignal>
 #include <cstring>
 #include <fstream>
 #include <random>
@@ -281,6 +282,18 @@ TEST_F(OfiDevices, OfWhichAmazonMakesAreEfa) {
     EXPECT_FALSE(has_efa_device(folder.path()));
     write("infiniband/rdmap0s6/device/vendor", "0x1d0f\n");
     EXPECT_TRUE(has_efa_device(folder.path()));
+}
+
+// Two of Debian's providers would have every process end with exit code 1 at a signal, a crash included.
+TEST(OfiLibrary, LeavesTheSignalsOfItsProcessAlone) {
+    for (const int number : {SIGINT, SIGTERM, SIGSEGV, SIGBUS, SIGILL, SIGABRT, SIGFPE}) {
+        struct sigaction before {};
+        sigaction(number, nullptr, &before);
+        static_cast<void>(discover({}));
+        struct sigaction after {};
+        sigaction(number, nullptr, &after);
+        EXPECT_EQ(before.sa_handler, after.sa_handler) << number;
+    }
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ constexpr int rounds_per_poll = 8;
 Device::Device(Info info, std::string provider, const Limits& limits)
     : provider_{std::move(provider)}, limits_{limits}, info_{std::move(info)} {
     fid_fabric* fabric = nullptr;
-    check(fi_fabric(info_.get()->fabric_attr, &fabric, nullptr), "fi_fabric");
+    check(library().fabric(info_.get()->fabric_attr, &fabric, nullptr), "fi_fabric");
     fabric_ = Fabric{fabric};
     fid_domain* domain = nullptr;
     check(fi_domain(fabric_.get(), info_.get(), &domain, nullptr), "fi_domain");

@@ -7,7 +7,7 @@
 namespace penstock::ofi {
 
 std::string text_of(long error) {
-    return fi_strerror(static_cast<int>(std::labs(error)));
+    return library().strerror(static_cast<int>(std::labs(error)));
 }
 
 }  // namespace penstock::ofi

@@ -10,6 +10,7 @@
 #include <penstock/error.hpp>
 
 #include "base/unique_handle.hpp"
+#include "transports/ofi/library.hpp"
 
 namespace penstock::ofi {
 
@@ -23,7 +24,7 @@ inline void check(long result, std::string_view call, Where where = Where::here(
 struct InfoTraits {
     using Handle = fi_info*;
     static Handle null() noexcept { return nullptr; }
-    static void release(Handle handle) noexcept { fi_freeinfo(handle); }
+    static void release(Handle handle) noexcept { library().freeinfo(handle); }
 };
 using Info = UniqueHandle<InfoTraits>;
 

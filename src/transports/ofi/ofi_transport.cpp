@@ -97,7 +97,7 @@ private:
 };
 
 [[nodiscard]] std::string describe(const ofi::Device& device, bool reads) {
-    const std::uint32_t version = fi_version();
+    const std::uint32_t version = ofi::library().version();
     const char* domain = device.info().domain_attr->name;
     return "libfabric " + std::to_string(FI_MAJOR(version)) + "." + std::to_string(FI_MINOR(version)) + ", provider " +
            device.provider() + ", device " + (domain == nullptr ? "?" : domain) +
@@ -383,7 +383,7 @@ struct Found {
 [[nodiscard]] ofi::Info take_offer(const Found& found, std::size_t index) {
     const fi_info* info = found.all.get();
     for (std::size_t i = 0; i < index; ++i) info = info->next;
-    ofi::Info copy{fi_dupinfo(info)};
+    ofi::Info copy{ofi::library().dupinfo(info)};
     if (!copy) throw Error{Errc::exhausted, "fi_dupinfo: no memory"};
     return copy;
 }

@@ -53,10 +53,11 @@ void append(Info& all, fi_info* more) {
 }  // namespace
 
 Info discover(const Wishes& wishes) {
+    const KeptSignals kept;  // looking for providers loads them
     Info all;
     // Providers differ in what they do besides messages, and none is given for what it has not.
     for (const std::uint64_t caps : {FI_MSG | FI_TAGGED | FI_RMA, FI_MSG | FI_RMA, FI_MSG | FI_TAGGED, FI_MSG}) {
-        const Info hints{fi_allocinfo()};
+        const Info hints{library().dupinfo(nullptr)};  // which is fi_allocinfo
         if (!hints) throw Error{Errc::exhausted, "fi_allocinfo: no memory"};
         hints.get()->caps = caps;
         hints.get()->mode = FI_CONTEXT | FI_CONTEXT2;  // every operation has such a context
@@ -67,7 +68,7 @@ Info discover(const Wishes& wishes) {
         // The version of the headers: with older ones EFA does not read by itself.
         const std::uint32_t version = FI_VERSION(FI_MAJOR_VERSION, FI_MINOR_VERSION);
         fi_info* found = nullptr;
-        const int result = fi_getinfo(version, nullptr, nullptr, 0, hints.get(), &found);
+        const int result = library().getinfo(version, nullptr, nullptr, 0, hints.get(), &found);
         if (result == -FI_ENODATA) continue;
         check(result, "fi_getinfo");
         append(all, found);
