@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdlib>
+#include <exception>
 #include <future>
 #include <memory>
 #include <span>
@@ -12,6 +13,9 @@
 
 namespace penstock {
 namespace {
+
+/// How long a failing rank waits for the others to fail alike.
+constexpr std::chrono::seconds failing_together{1};
 
 void check(pmix_status_t status, const char* call) {
     if (status == PMIX_SUCCESS) return;
@@ -59,7 +63,8 @@ void on_fence(pmix_status_t status, void* fence) {
 
 }  // namespace
 
-PmixWorld::PmixWorld(std::chrono::milliseconds timeout) : timeout_{timeout} {
+PmixWorld::PmixWorld(std::chrono::milliseconds timeout)
+    : timeout_{timeout}, exceptions_at_start_{std::uncaught_exceptions()} {
     pmix_proc_t self;
     const pmix_status_t status = PMIx_Init(&self, nullptr, 0);
     if (status != PMIX_SUCCESS) {
@@ -74,6 +79,8 @@ PmixWorld::PmixWorld(std::chrono::milliseconds timeout) : timeout_{timeout} {
 }
 
 PmixWorld::~PmixWorld() {
+    const bool failing = std::uncaught_exceptions() > exceptions_at_start_;
+    if (!has_left_) static_cast<void>(all_leave(failing ? failing_together : timeout_));
     PMIx_Finalize(nullptr, 0);
 }
 
@@ -119,6 +126,7 @@ std::string PmixWorld::describe() const {
 }
 
 bool PmixWorld::all_leave(std::chrono::milliseconds timeout) {
+    has_left_ = true;
     return fence(false, timeout) == PMIX_SUCCESS;
 }
 

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <filesystem>
 #include <optional>
 #include <span>
@@ -30,7 +31,10 @@ using namespace std::chrono_literals;
 
 constexpr std::chrono::milliseconds longest_welcome = 2s;
 constexpr std::chrono::milliseconds look_period = 20ms;
+/// How long a failing rank waits for the others to fail alike.
+constexpr std::chrono::milliseconds failing_together = 1s;
 constexpr char welcome = '+';
+constexpr std::uint64_t leaving = ~std::uint64_t{0};  // in place of a text's length
 constexpr std::uint64_t most_bytes = std::uint64_t{1} << 30U;
 constexpr std::size_t most_ranks_named = 8;
 
@@ -145,12 +149,17 @@ TcpPlace TcpPlace::from_environment(const std::string& folder) {
 }
 
 TcpWorld::TcpWorld(const TcpPlace& place, std::chrono::milliseconds timeout)
-    : timeout_{timeout}, rank_{place.rank}, size_{place.ranks} {
+    : timeout_{timeout}, rank_{place.rank}, size_{place.ranks}, exceptions_at_start_{std::uncaught_exceptions()} {
     if (rank_ == 0) {
         receive_all(place.file);
     } else {
         find_first(place.file);
     }
+}
+
+TcpWorld::~TcpWorld() {
+    if (has_left_) return;
+    static_cast<void>(all_leave(std::uncaught_exceptions() > exceptions_at_start_ ? failing_together : timeout_));
 }
 
 std::string TcpWorld::time_text() const {
@@ -249,12 +258,27 @@ std::vector<std::string> TcpWorld::gather(const std::string& mine, std::chrono::
 }
 
 bool TcpWorld::all_leave(std::chrono::milliseconds timeout) {
-    try {
-        static_cast<void>(gather({}, timeout));
-        return true;
-    } catch (const Error&) {
-        return false;
+    has_left_ = true;
+    // Not a text: who still waits for one learns that this rank is gone.
+    std::array<char, sizeof leaving> word;
+    std::memcpy(word.data(), &leaving, sizeof leaving);
+    const auto deadline = deadline_in(timeout);
+    bool all = true;
+    const auto send_word = [&](const File& line) { all = line && send_bytes(line, word, deadline) && all; };
+    const auto receive_word = [&](const File& line) {
+        std::array<char, sizeof leaving> theirs{};
+        all = line && receive_bytes(line, theirs, deadline) && theirs == word && all;
+    };
+    if (rank_ != 0) {
+        for (const File& line : lines_) {
+            send_word(line);
+            receive_word(line);
+        }
+        return all;
     }
+    for (Rank rank = 1; rank < lines_.size(); ++rank) receive_word(lines_[rank]);
+    for (Rank rank = 1; rank < lines_.size(); ++rank) send_word(lines_[rank]);
+    return all;
 }
 
 void TcpWorld::abort(int exit_code) noexcept {

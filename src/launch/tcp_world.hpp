@@ -25,6 +25,9 @@ struct TcpPlace {
 class TcpWorld final : public JobWorld {
 public:
     TcpWorld(const TcpPlace& place, std::chrono::milliseconds timeout);
+    ~TcpWorld() override;
+    TcpWorld(const TcpWorld&) = delete;
+    TcpWorld& operator=(const TcpWorld&) = delete;
 
     [[nodiscard]] Rank rank() const noexcept override { return rank_; }
     [[nodiscard]] Rank size() const noexcept override { return size_; }
@@ -43,6 +46,8 @@ private:
     std::chrono::milliseconds timeout_;
     Rank rank_;
     Rank size_;
+    bool has_left_ = false;
+    int exceptions_at_start_;
     std::vector<File> lines_;  // of rank 0: by rank; of the others: to rank 0
 };
 
