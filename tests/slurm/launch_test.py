@@ -61,6 +61,8 @@ class Cluster:
 
 
 def setUpModule():
+    # Debian's Open MPI 4.1.4 crashes at times in its own shared memory, with several ranks on one of these nodes.
+    os.environ.setdefault("OMPI_MCA_btl", "self,tcp")
     cluster = Cluster()
     unittest.addModuleCleanup(cluster.stop)
     cluster.start()
