@@ -11,8 +11,8 @@
 
 namespace penstock {
 
-/// The job this process is one rank of: how its ranks find each other, and how it ends. Going away, without a failure, it
-/// waits until every rank has come that far: a rank that is gone before would be missed by the others.
+/// The job this process is one rank of: how its ranks find each other, and how it ends. Going away, without a failure,
+/// it waits until every rank has come that far: a rank that is gone before would be missed by the others.
 class JobWorld : public Bootstrap {
 public:
     /// For the log: what brought the ranks together.
