@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,6 +28,16 @@ public:
     [[noreturn]] virtual void abort(int exit_code) noexcept = 0;
     /// The exit code of a rank that finds rank 0 gone. Of all codes of a job its starter reports one.
     [[nodiscard]] virtual int orphan_exit_code() const noexcept { return exit_code(Errc::disconnected); }
+
+protected:
+    /// How long a failing rank waits for the others to fail alike, which makes for an orderly end.
+    static constexpr std::chrono::seconds failing_together{1};
+
+    /// An exception drives this object away.
+    [[nodiscard]] bool is_failing() const noexcept { return std::uncaught_exceptions() > exceptions_at_start_; }
+
+private:
+    int exceptions_at_start_ = std::uncaught_exceptions();
 };
 
 /// @param timeout  For each collective call, until all ranks have joined in.

@@ -21,8 +21,6 @@ constexpr int gather_tag = 32001;
 constexpr std::chrono::microseconds longest_nap = 1ms;
 /// The first rank gives up before the others, as it alone knows who is missing.
 constexpr std::chrono::seconds head_start = 2s;
-/// How long a failing rank waits for the others to fail alike, which makes for an orderly end.
-constexpr std::chrono::seconds failing_together = 1s;
 constexpr std::size_t most_ranks_named = 8;
 
 struct CommTraits {
@@ -113,8 +111,7 @@ struct MpiWorld::State {
     std::string data;
 };
 
-MpiWorld::MpiWorld(std::chrono::milliseconds timeout)
-    : state_{std::make_unique<State>()}, timeout_{timeout}, exceptions_at_start_{std::uncaught_exceptions()} {
+MpiWorld::MpiWorld(std::chrono::milliseconds timeout) : state_{std::make_unique<State>()}, timeout_{timeout} {
     int initialized = 0;
     MPI_Initialized(&initialized);
     if (initialized != 0) throw Error{Errc::internal, "MPI is initialised already"};
@@ -133,9 +130,8 @@ MpiWorld::~MpiWorld() {
         (void)state_.release();
         return;
     }
-    const bool failing = std::uncaught_exceptions() > exceptions_at_start_;
     // No deadline without a failure: the others may work for as long as they like, and one that dies ends the job.
-    const auto deadline = failing ? SteadyClock::now() + failing_together : SteadyClock::time_point::max();
+    const auto deadline = is_failing() ? SteadyClock::now() + failing_together : SteadyClock::time_point::max();
     if (leave(deadline)) MPI_Finalize();
 }
 

@@ -53,7 +53,6 @@ private:
     std::chrono::milliseconds timeout_;
     Rank rank_;
     Rank size_;
-    int exceptions_at_start_;
 };
 
 }  // namespace penstock

@@ -14,9 +14,6 @@
 namespace penstock {
 namespace {
 
-/// How long a failing rank waits for the others to fail alike.
-constexpr std::chrono::seconds failing_together{1};
-
 void check(pmix_status_t status, const char* call) {
     if (status == PMIX_SUCCESS) return;
     throw Error{status == PMIX_ERR_TIMEOUT ? Errc::timed_out : Errc::disconnected,
@@ -63,8 +60,7 @@ void on_fence(pmix_status_t status, void* fence) {
 
 }  // namespace
 
-PmixWorld::PmixWorld(std::chrono::milliseconds timeout)
-    : timeout_{timeout}, exceptions_at_start_{std::uncaught_exceptions()} {
+PmixWorld::PmixWorld(std::chrono::milliseconds timeout) : timeout_{timeout} {
     pmix_proc_t self;
     const pmix_status_t status = PMIx_Init(&self, nullptr, 0);
     if (status != PMIX_SUCCESS) {
@@ -79,8 +75,7 @@ PmixWorld::PmixWorld(std::chrono::milliseconds timeout)
 }
 
 PmixWorld::~PmixWorld() {
-    const bool failing = std::uncaught_exceptions() > exceptions_at_start_;
-    if (!has_left_) static_cast<void>(all_leave(failing ? failing_together : timeout_));
+    if (!has_left_) static_cast<void>(all_leave(is_failing() ? failing_together : timeout_));
     PMIx_Finalize(nullptr, 0);
 }
 

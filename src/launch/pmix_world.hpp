@@ -32,7 +32,6 @@ private:
     Rank size_ = 0;
     std::string job_;
     bool has_left_ = false;
-    int exceptions_at_start_;
     std::uint64_t calls_ = 0;  ///< Of `allgather`: each has keys of its own.
 };
 

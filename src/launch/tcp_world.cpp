@@ -31,8 +31,6 @@ using namespace std::chrono_literals;
 
 constexpr std::chrono::milliseconds longest_welcome = 2s;
 constexpr std::chrono::milliseconds look_period = 20ms;
-/// How long a failing rank waits for the others to fail alike.
-constexpr std::chrono::milliseconds failing_together = 1s;
 constexpr char welcome = '+';
 constexpr std::uint64_t leaving = ~std::uint64_t{0};  // in place of a text's length
 constexpr std::uint64_t most_bytes = std::uint64_t{1} << 30U;
@@ -149,7 +147,7 @@ TcpPlace TcpPlace::from_environment(const std::string& folder) {
 }
 
 TcpWorld::TcpWorld(const TcpPlace& place, std::chrono::milliseconds timeout)
-    : timeout_{timeout}, rank_{place.rank}, size_{place.ranks}, exceptions_at_start_{std::uncaught_exceptions()} {
+    : timeout_{timeout}, rank_{place.rank}, size_{place.ranks} {
     if (rank_ == 0) {
         receive_all(place.file);
     } else {
@@ -159,7 +157,7 @@ TcpWorld::TcpWorld(const TcpPlace& place, std::chrono::milliseconds timeout)
 
 TcpWorld::~TcpWorld() {
     if (has_left_) return;
-    static_cast<void>(all_leave(std::uncaught_exceptions() > exceptions_at_start_ ? failing_together : timeout_));
+    static_cast<void>(all_leave(is_failing() ? failing_together : timeout_));
 }
 
 std::string TcpWorld::time_text() const {

@@ -47,7 +47,6 @@ private:
     Rank rank_;
     Rank size_;
     bool has_left_ = false;
-    int exceptions_at_start_;
     std::vector<File> lines_;  // of rank 0: by rank; of the others: to rank 0
 };
 

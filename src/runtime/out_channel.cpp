@@ -133,7 +133,6 @@ OutChannel::OutChannel(ChannelShape shape, Reactor& reactor, ChannelStatus& stat
     } else {
         for (std::size_t i = 0; i < edges_.size(); ++i) lanes_.push_back(Lane{.first_edge = i, .edges = 1});
     }
-    in_runs_ = never_waits() || shape_.dispatch == Dispatch::leased;
     if (shape_.overflow == Overflow::latest) hold_limit_ = 1;
     if (shape_.overflow == Overflow::drop_oldest) {
         const std::uint64_t share = shape_.capacity / shape_.senders;
@@ -258,7 +257,7 @@ OutChannel::Edge* OutChannel::most_credits(Lane& lane, std::uint64_t bytes) noex
 /// Gives a receiver half of what it has room for before it turns to the next: a receiver that is woken for one payload
 /// costs more than the payload. One that takes long lets one come at a time, and gets no second.
 OutChannel::Edge* OutChannel::pick(Lane& lane, std::uint64_t bytes) noexcept {
-    if (!in_runs_) return most_credits(lane, bytes);
+    if (!goes_in_runs()) return most_credits(lane, bytes);
     if (lane.run != 0 && lane.last->credits.allow(bytes)) {
         --lane.run;
         return lane.last;

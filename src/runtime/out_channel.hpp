@@ -125,6 +125,8 @@ private:
     };
 
     [[nodiscard]] bool never_waits() const noexcept { return shape_.leg == Leg::from_broker; }
+    /// Where the receivers say how much they take: credits tell who is quick.
+    [[nodiscard]] bool goes_in_runs() const noexcept { return never_waits() || shape_.dispatch == Dispatch::leased; }
     [[nodiscard]] bool keeps_out(const PayloadBody& body) noexcept;
     [[nodiscard]] static bool goes_inline(const Edge& edge, const PayloadBody& body) noexcept;
     [[nodiscard]] std::uint64_t hash_or_drop(PayloadBody* body) const;
@@ -151,7 +153,6 @@ private:
     bool recalled_ = false;
     bool blocked_ = false;  // `publish` waits for credit
     bool ended_ = false;
-    bool in_runs_ = false;  // where the receivers say how much they take: credits tell who is quick
     std::vector<Edge> edges_;
     std::vector<Lane> lanes_;
     std::size_t next_lane_ = 0;

@@ -161,3 +161,13 @@ class Hosts:
 
     def __exit__(self, *_):
         self.close()
+
+
+def hosts_for(test, count):
+    """Hosts for as long as a test runs, which is skipped where none can be made."""
+    try:
+        hosts = Hosts(count, test.folder)
+    except Missing as reason:
+        test.skipTest(str(reason))
+    test.addCleanup(hosts.close)
+    return hosts

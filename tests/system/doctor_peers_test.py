@@ -6,7 +6,7 @@ import os
 import unittest
 import xml.etree.ElementTree
 
-from hosts import Hosts, Missing
+from hosts import hosts_for
 from penstock_runs import RunTestCase, is_built, mpiexec, program
 
 HAS_MPI = "PENSTOCK_MPIEXEC" in os.environ
@@ -73,11 +73,7 @@ class OneHost(PeersTestCase):
 class TwoHosts(PeersTestCase):
     def setUp(self):
         super().setUp()
-        try:
-            self.hosts = Hosts(2, self.folder)
-        except Missing as missing:
-            self.skipTest(str(missing))
-        self.addCleanup(self.hosts.close)
+        self.hosts = hosts_for(self, 2)
 
     def test_measures_each_pair_over_the_transport_that_a_run_would_take(self):
         names, pairs = self.peers(self.hosts.mpiexec(4), env={"UCX_NET_DEVICES": "eth0"})

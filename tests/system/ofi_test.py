@@ -4,7 +4,7 @@ import os
 import shutil
 import unittest
 
-from hosts import Hosts, Missing
+from hosts import hosts_for
 from penstock_runs import DEMO, FAN_OUT, RunTestCase, channel, line_of, mpiexec, rows_of, stage, wait_until
 
 HAS_MPI = "PENSTOCK_MPIEXEC" in os.environ
@@ -86,11 +86,7 @@ class MpiJob(RunTestCase):
 class TwoHosts(RunTestCase):
     def setUp(self):
         super().setUp()
-        try:
-            self.hosts = Hosts(2, self.folder)
-        except Missing as reason:
-            self.skipTest(str(reason))
-        self.addCleanup(self.hosts.close)
+        self.hosts = hosts_for(self, 2)
 
     def transports(self, folder):
         """By which the coordinator, on the first host, reaches the instances."""

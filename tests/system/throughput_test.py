@@ -6,7 +6,7 @@ import shlex
 import sys
 import unittest
 
-from hosts import Hosts, Missing
+from hosts import hosts_for
 from penstock_runs import SOURCE, RunTestCase, is_built, program
 
 THROUGHPUT = SOURCE / "bench" / "p4d-c5n" / "throughput"
@@ -86,11 +86,7 @@ class OneMachine(ThroughputTestCase):
 class TwoHosts(ThroughputTestCase):
     def setUp(self):
         super().setUp()
-        try:
-            self.hosts = Hosts(2, self.folder)
-        except Missing as reason:
-            self.skipTest(str(reason))
-        self.addCleanup(self.hosts.close)
+        self.hosts = hosts_for(self, 2)
 
     def measure_between(self, *words, env=None):
         mpirun = ["mpirun", "--mca", "plm", "rsh", "--mca", "plm_rsh_agent", str(self.hosts.agent), "--mca", "oob_tcp_if_include",

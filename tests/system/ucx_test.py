@@ -3,7 +3,7 @@
 import os
 import unittest
 
-from hosts import Hosts, Missing
+from hosts import hosts_for
 from penstock_runs import DEMO, FAN_OUT, RunTestCase, channel, is_built, line_of, mpiexec, rows_of, stage
 
 HAS_MPI = "PENSTOCK_MPIEXEC" in os.environ
@@ -60,11 +60,7 @@ class MpiJob(RunTestCase):
 class TwoHosts(RunTestCase):
     def setUp(self):
         super().setUp()
-        try:
-            self.hosts = Hosts(2, self.folder)
-        except Missing as reason:
-            self.skipTest(str(reason))
-        self.addCleanup(self.hosts.close)
+        self.hosts = hosts_for(self, 2)
 
     def transports(self, folder):
         """By which the coordinator, on the first host, reaches the instances."""

@@ -4,7 +4,7 @@ import os
 import signal
 import unittest
 
-from hosts import Hosts, Missing
+from hosts import hosts_for
 from penstock_runs import DEMO, RunTestCase, is_built, line_of, mpiexec, program, stage
 
 HAS_MPI = "PENSTOCK_MPIEXEC" in os.environ
@@ -36,11 +36,7 @@ class Pmix(RunTestCase):
     def test_between_hosts_takes_a_fabric(self):
         if not is_built("ucx"):
             self.skipTest("no UCX in this build")
-        try:
-            hosts = Hosts(2, self.folder)
-        except Missing as reason:
-            self.skipTest(str(reason))
-        self.addCleanup(hosts.close)
+        hosts = hosts_for(self, 2)
 
         folder = self.run_to_end(DEMO, "--launch", "pmix", launcher=hosts.mpiexec(5))
 
