@@ -1,3 +1,4 @@
+#include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
@@ -33,11 +34,14 @@ void check_kind(const std::string& path) {
     if (fs::is_directory(status)) refuse(path, "it is a directory; name a file in it");
 }
 
-/// One byte more than is legal at most, so that an endless file ends.
+/// More than is legal at most by one piece, so that an endless file ends.
 std::string read_bounded(std::istream& file) {
-    std::string text(max_file_bytes + 1, '\0');
-    file.read(text.data(), static_cast<std::streamsize>(text.size()));
-    text.resize(static_cast<std::size_t>(file.gcount()));
+    std::string text;
+    std::array<char, 16U << 10U> piece;
+    while (text.size() <= max_file_bytes && file) {
+        file.read(piece.data(), piece.size());
+        text.append(piece.data(), static_cast<std::size_t>(file.gcount()));
+    }
     return text;
 }
 
