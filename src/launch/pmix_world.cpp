@@ -45,8 +45,11 @@ void on_fence(pmix_status_t status, void* fence) {
     (*held)->set_value(status);
 }
 
-/// With a deadline of its own: servers need not honour PMIX_TIMEOUT. @return PMIX_ERR_TIMEOUT when it has passed.
-[[nodiscard]] pmix_status_t fence(bool collects, std::chrono::milliseconds timeout) {
+/// With a deadline of its own: servers need not honour PMIX_TIMEOUT. It always collects data: without, that of
+/// Slurm 22.05 lets the ranks of a node go on when all of that node have come. @return PMIX_ERR_TIMEOUT when the
+/// deadline has passed.
+[[nodiscard]] pmix_status_t fence(std::chrono::milliseconds timeout) {
+    const bool collects = true;
     std::array<pmix_info_t, 1> info;
     PMIX_INFO_LOAD(info.data(), PMIX_COLLECT_DATA, &collects, PMIX_BOOL);
     auto held = std::make_unique<Fence>(std::make_shared<std::promise<pmix_status_t>>());
@@ -89,7 +92,7 @@ std::vector<std::string> PmixWorld::allgather(const std::string& mine) {
     value.data.bo.size = mine.size();
     check(PMIx_Put(PMIX_GLOBAL, key.c_str(), &value), "PMIx_Put");
     check(PMIx_Commit(), "PMIx_Commit");
-    const pmix_status_t fenced = fence(true, timeout_);
+    const pmix_status_t fenced = fence(timeout_);
     if (fenced == PMIX_ERR_TIMEOUT) {
         throw Error{Errc::timed_out, "not all of the " + std::to_string(size_) + " ranks joined the job within " +
                                          std::to_string(timeout_.count()) + " ms; see their logs and hosts"};
@@ -122,7 +125,7 @@ std::string PmixWorld::describe() const {
 
 bool PmixWorld::all_leave(std::chrono::milliseconds timeout) {
     has_left_ = true;
-    return fence(false, timeout) == PMIX_SUCCESS;
+    return fence(timeout) == PMIX_SUCCESS;
 }
 
 void PmixWorld::abort(int exit_code) noexcept {
