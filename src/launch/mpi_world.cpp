@@ -10,6 +10,7 @@
 #include <mpi.h>
 
 #include "base/clock.hpp"
+#include "base/cores.hpp"
 #include "base/unique_handle.hpp"
 
 namespace penstock {
@@ -18,7 +19,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr int gather_tag = 32001;
-constexpr std::chrono::microseconds longest_nap = 1ms;
 /// The first rank gives up before the others, as it alone knows who is missing.
 constexpr std::chrono::seconds head_start = 2s;
 constexpr std::size_t most_ranks_named = 8;
@@ -30,16 +30,10 @@ struct CommTraits {
 };
 using CommHandle = UniqueHandle<CommTraits>;
 
-/// Asks `done` until it is true, with naps: MPI's own waits keep a processor busy. @return false at the deadline.
-template <class Done>
-[[nodiscard]] bool nap_until(SteadyClock::time_point deadline, Done&& done) {
-    std::chrono::microseconds nap = 20us;
-    while (!done()) {
-        if (SteadyClock::now() > deadline) return false;
-        std::this_thread::sleep_for(nap);
-        nap = std::min(nap * 3 / 2, longest_nap);
-    }
-    return true;
+/// To ask MPI costs some 20 us, and more ranks than processors would ask for nothing but each other's time.
+[[nodiscard]] std::chrono::microseconds longest_nap(Rank ranks) {
+    const std::size_t ranks_per_cpu = ranks / std::max<std::size_t>(usable_cpus().size(), 1);
+    return std::clamp<std::size_t>(ranks_per_cpu, 1, 16) * 1ms;
 }
 
 [[nodiscard]] bool has_completed(MPI_Request& request) {
@@ -123,6 +117,7 @@ MpiWorld::MpiWorld(std::chrono::milliseconds timeout) : state_{std::make_unique<
     MPI_Comm_size(MPI_COMM_WORLD, &size);
     rank_ = static_cast<Rank>(rank);
     size_ = static_cast<Rank>(size);
+    longest_nap_ = longest_nap(size_);
 }
 
 MpiWorld::~MpiWorld() {
@@ -133,6 +128,18 @@ MpiWorld::~MpiWorld() {
     // No deadline without a failure: the others may work for as long as they like, and one that dies ends the job.
     const auto deadline = is_failing() ? SteadyClock::now() + failing_together : SteadyClock::time_point::max();
     if (leave(deadline)) MPI_Finalize();
+}
+
+/// With naps: MPI's own waits keep a processor busy.
+template <class Done>
+bool MpiWorld::nap_until(SteadyClock::time_point deadline, Done&& done) const {
+    std::chrono::microseconds nap = 20us;
+    while (!done()) {
+        if (SteadyClock::now() > deadline) return false;
+        std::this_thread::sleep_for(nap);
+        nap = std::min(nap * 3 / 2, longest_nap_);
+    }
+    return true;
 }
 
 bool MpiWorld::leave(SteadyClock::time_point deadline) {

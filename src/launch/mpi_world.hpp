@@ -44,6 +44,8 @@ public:
 private:
     struct State;
 
+    template <class Done>
+    [[nodiscard]] bool nap_until(std::chrono::steady_clock::time_point deadline, Done&& done) const;
     [[nodiscard]] bool leave(std::chrono::steady_clock::time_point deadline);
     void collect(std::vector<std::string>& all);
     void send_to_first(const std::string& mine);
@@ -51,6 +53,7 @@ private:
 
     std::unique_ptr<State> state_;
     std::chrono::milliseconds timeout_;
+    std::chrono::microseconds longest_nap_{};
     Rank rank_;
     Rank size_;
 };
