@@ -87,6 +87,13 @@ void seal(int fd, int seals) {
     return File{open(path.c_str(), flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)};
 }
 
+/// Into a pipe that does not block: when it is full, its reader has enough to wake up for. Async-signal-safe.
+void write_byte(int fd) noexcept {
+    const int saved = errno;
+    [[maybe_unused]] const auto written = write(fd, "", 1);
+    errno = saved;
+}
+
 [[nodiscard]] constexpr std::size_t round_up(std::size_t bytes, std::size_t unit) noexcept {
     return (bytes + unit - 1) / unit * unit;
 }
@@ -124,6 +131,14 @@ Arena::Arena(std::size_t limit_bytes)
     address_.pid = getpid();
     address_.arena_fd = file_.get();
     address_.doorbell_fd = doorbell_file_.get();
+    std::array<int, 2> pipe{};
+    if (pipe2(pipe.data(), O_CLOEXEC | O_NONBLOCK) != 0) {
+        const int why = errno;
+        throw Error{Errc::exhausted, system_text("pipe") + "; " + remedy_of(why)};
+    }
+    bell_pipe_reading_ = File{pipe[0]};
+    bell_pipe_writing_ = File{pipe[1]};
+    address_.bell_pipe_fd = pipe[1];
     address_.size_bytes = memory_.get().size_bytes;
     if (getrandom(address_.nonce.data(), sizeof address_.nonce, 0) != static_cast<ssize_t>(sizeof address_.nonce)) {
         throw Error{Errc::exhausted, system_text("getrandom")};
@@ -132,6 +147,16 @@ Arena::Arena(std::size_t limit_bytes)
     const auto head = allocate(sizeof address_.nonce);
     if (!head) throw Error{Errc::invalid_input, "an arena needs at least 4096 bytes"};
     std::memcpy(base(), address_.nonce.data(), sizeof address_.nonce);
+}
+
+void Arena::write_to_bell_pipe() const noexcept {
+    write_byte(bell_pipe_writing_.get());
+}
+
+void Arena::empty_bell_pipe() const noexcept {
+    std::array<char, 64> bytes;
+    while (read(bell_pipe_reading_.get(), bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size())) {
+    }
 }
 
 std::optional<Block> Arena::allocate(std::size_t bytes) {
@@ -201,6 +226,8 @@ std::optional<RemoteArena> RemoteArena::map(const ArenaAddress& address, std::st
         return std::nullopt;
     }
     RemoteArena remote;
+    remote.pid_ = address.pid;
+    remote.bell_pipe_fd_ = address.bell_pipe_fd;
     remote.memory_ = map_file(file.get(), address.size_bytes, PROT_READ);
     remote.doorbell_memory_ = map_file(bell.get(), page_bytes, PROT_READ | PROT_WRITE);
     if (!remote.memory_ || !remote.doorbell_memory_) {
@@ -213,6 +240,11 @@ std::optional<RemoteArena> RemoteArena::map(const ArenaAddress& address, std::st
         return std::nullopt;
     }
     return remote;
+}
+
+void RemoteArena::write_to_bell_pipe() noexcept {
+    if (bell_pipe_fd_ >= 0) bell_pipe_ = open_of(pid_, std::exchange(bell_pipe_fd_, -1), O_WRONLY);
+    if (bell_pipe_) write_byte(bell_pipe_.get());
 }
 
 const std::byte* RemoteArena::view(std::uint64_t offset, std::uint64_t bytes) {

@@ -36,9 +36,9 @@ using MappedMemory = UniqueHandle<MappingTraits>;
 /// How another process finds and proves an arena: all of it is public within a run.
 struct ArenaAddress {
     std::int32_t pid = 0;
-    std::int32_t arena_fd = -1;     ///< In process `pid`; reachable through /proc while it lives.
-    std::int32_t doorbell_fd = -1;  ///< Likewise.
-    std::uint32_t reserved = 0;
+    std::int32_t arena_fd = -1;      ///< In process `pid`; reachable through /proc while it lives.
+    std::int32_t doorbell_fd = -1;   ///< Likewise.
+    std::int32_t bell_pipe_fd = -1;  ///< Likewise: the end to write to.
     std::uint64_t size_bytes = 0;
     std::array<std::uint64_t, 2> nonce{};  ///< Random; stands at the start of the arena, which proves the mapping.
 };
@@ -68,6 +68,10 @@ public:
 
     /// The word other processes ring to wake this one; see `Doorbell`.
     [[nodiscard]] std::byte* doorbell() const noexcept { return doorbell_memory_.get().base; }
+    /// What becomes readable when somebody has rung while the doorbell said `asleep_on_pipe`.
+    [[nodiscard]] int bell_pipe() const noexcept { return bell_pipe_reading_.get(); }
+    void write_to_bell_pipe() const noexcept;
+    void empty_bell_pipe() const noexcept;
 
 private:
     void populate(std::size_t up_to);
@@ -75,6 +79,8 @@ private:
 
     File file_;
     File doorbell_file_;
+    File bell_pipe_reading_;
+    File bell_pipe_writing_;
     MappedMemory memory_;
     MappedMemory doorbell_memory_;
     BlockPool pool_;
@@ -95,11 +101,17 @@ public:
     [[nodiscard]] std::size_t size_bytes() const noexcept { return memory_.get().size_bytes; }
     [[nodiscard]] std::byte* doorbell() const noexcept { return doorbell_memory_.get().base; }
 
+    /// Opens the pipe when it is first needed. Where it cannot be, its owner wakes by its own time limits.
+    void write_to_bell_pipe() noexcept;
+
     /// The bytes of a blob, its pages mapped in. Nothing if it does not lie inside the arena.
     [[nodiscard]] const std::byte* view(std::uint64_t offset, std::uint64_t bytes);
 
 private:
     RemoteArena() = default;
+    std::int32_t pid_ = 0;
+    std::int32_t bell_pipe_fd_ = -1;  // there; -1 after it was opened, or could not be
+    File bell_pipe_;
     MappedMemory memory_;
     MappedMemory doorbell_memory_;
     std::size_t populated_ = 0;

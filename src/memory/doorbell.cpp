@@ -14,8 +14,8 @@ bool Doorbell::let_sleepers_fence() noexcept {
     return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0) == 0;
 }
 
-void Doorbell::arm() noexcept {
-    word.store(asleep, std::memory_order_relaxed);
+void Doorbell::arm(std::uint32_t how) noexcept {
+    word.store(how, std::memory_order_relaxed);
     std::atomic_thread_fence(std::memory_order_seq_cst);
     // Where the kernel refuses this, it has refused the registration of every sender as well.
     syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0);
@@ -30,9 +30,11 @@ void Doorbell::sleep(std::chrono::nanoseconds timeout) noexcept {
     syscall(SYS_futex, &word, FUTEX_WAIT, asleep, &relative, nullptr, 0);
 }
 
-void Doorbell::wake() noexcept {
-    word.store(awake, std::memory_order_seq_cst);
+bool Doorbell::wake() noexcept {
+    const std::uint32_t was = word.exchange(awake, std::memory_order_seq_cst);
+    if (was == asleep_on_pipe) return true;
     syscall(SYS_futex, &word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
+    return false;
 }
 
 }  // namespace penstock

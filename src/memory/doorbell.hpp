@@ -12,9 +12,13 @@ namespace penstock {
 /// then calls `ring`. Between a sender's two steps there must be a fence, or a sleeper could be missed. Where the
 /// kernel can make the sleeper pay for it (membarrier(2), global expedited), a ring costs a load while nobody sleeps.
 /// Nothing else lies in the shared page, so the worst a broken peer can do is wake somebody for nothing.
+///
+/// A sleeper that waits for other things as well sleeps on descriptors, one of which is the reading end of its pipe
+/// (`Arena::bell_pipe`): who finds it so writes to the pipe.
 struct Doorbell {
     static constexpr std::uint32_t awake = 0;
     static constexpr std::uint32_t asleep = 1;
+    static constexpr std::uint32_t asleep_on_pipe = 2;
 
     alignas(64) std::atomic<std::uint32_t> word{awake};
 
@@ -22,7 +26,8 @@ struct Doorbell {
     /// @return whether it will; `ring` is to be told.
     [[nodiscard]] static bool let_sleepers_fence() noexcept;
 
-    void arm() noexcept;
+    /// @param how  `asleep` before `sleep`, or `asleep_on_pipe`.
+    void arm(std::uint32_t how = asleep) noexcept;
     void disarm() noexcept { word.store(awake, std::memory_order_relaxed); }
     /// Sleeps while armed, at most that long.
     void sleep(std::chrono::nanoseconds timeout) noexcept;
@@ -35,12 +40,13 @@ struct Doorbell {
         }
     }
     /// REQUIRES: what the sleeper is to find was stored before, with release order or stronger.
-    void ring(bool sleepers_fence) noexcept {
+    /// @return whether its pipe is to be written to.
+    [[nodiscard]] bool ring(bool sleepers_fence) noexcept {
         fence(sleepers_fence);
-        if (word.load(std::memory_order_relaxed) == asleep) wake();
+        return word.load(std::memory_order_relaxed) != awake && wake();
     }
-    /// Wakes unconditionally. Async-signal-safe.
-    void wake() noexcept;
+    /// Wakes unconditionally. Async-signal-safe. @return whether its pipe is to be written to.
+    bool wake() noexcept;
 };
 static_assert(std::atomic<std::uint32_t>::is_always_lock_free);
 

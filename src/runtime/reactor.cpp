@@ -1,6 +1,7 @@
 #include "runtime/reactor.hpp"
 
 #include <algorithm>
+#include <array>
 #include <thread>
 #include <utility>
 
@@ -51,7 +52,6 @@ bool Reactor::poll() {
     for (Transport* transport : active_) count += transport->poll(*this);
     if (count == 0) return false;
     empty_polls_ = 0;
-    nap_ = shortest_nap;
     keep_house();
     flush();
     return true;
@@ -101,20 +101,22 @@ void Reactor::idle(std::chrono::nanoseconds at_most) {
         }
     }
     empty_polls_ = 1;
-    // One transport sleeps for all of them; the others are looked at after a nap.
-    Transport* sleeper = nullptr;
-    for (Transport* transport : active_) {
-        if (sleeper == nullptr || transport->capabilities().can_block) sleeper = transport;
-    }
-    const bool sees_all = active_.size() == 1;
-    if (sleeper == nullptr) return;
+    if (active_.empty()) return;
     has_slept_ = true;
     const auto asleep_since = SteadyClock::now();
-    sleeper->wait(sees_all ? at_most : std::min<std::chrono::nanoseconds>(at_most, nap_));
-    nap_ = std::min(nap_ * 5 / 4, longest_nap);
+    sleep(at_most);
     if (status_ == nullptr) return;
     status_->add_idle(static_cast<std::uint64_t>((SteadyClock::now() - asleep_since).count()));
     status_->bring_up_to_date();
+}
+
+void Reactor::sleep(std::chrono::nanoseconds at_most) {
+    if (active_.size() == 1) return active_.front()->wait(at_most);
+    std::array<int, Sleeper::most_descriptors> descriptors{};
+    std::size_t count = 0;
+    for (Transport* transport : active_) descriptors.at(count++) = transport->arm(at_most);
+    if (at_most > std::chrono::nanoseconds::zero()) sleeper_.sleep(at_most, {descriptors.data(), count});
+    for (Transport* transport : active_) transport->disarm();
 }
 
 void Reactor::flush() {
@@ -127,6 +129,7 @@ bool Reactor::drained() const {
 }
 
 void Reactor::wake() noexcept {
+    sleeper_.wake();
     for (Transport* transport : active_) transport->wake();
 }
 

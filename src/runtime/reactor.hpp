@@ -15,6 +15,7 @@
 #include "runtime/frames.hpp"
 #include "runtime/status.hpp"
 #include "transports/make.hpp"
+#include "transports/sleeper.hpp"
 #include "transports/transport.hpp"
 
 namespace penstock {
@@ -103,6 +104,7 @@ private:
     void on_lost(Rank peer, std::string_view reason) override;
     void activate(Transport& transport);
     void idle(std::chrono::nanoseconds at_most);
+    void sleep(std::chrono::nanoseconds at_most);
     void keep_house();
 
     const TransportSet& transports_;
@@ -119,10 +121,7 @@ private:
     bool keeping_house_ = false;  // what it sends may wait and poll again
     bool unflushed_ = false;      // frames were sent since the last flush
     bool has_slept_ = false;      // and not kept house since
-    /// While one transport sleeps for several: the longer nothing comes, the longer.
-    static constexpr std::chrono::microseconds shortest_nap{200};
-    static constexpr std::chrono::microseconds longest_nap{1000};
-    std::chrono::microseconds nap_ = shortest_nap;
+    Sleeper sleeper_;             // where several transports are in use
     std::uint32_t idles_ = 0;
     std::uint64_t kept_house_ = 0;  // when, in ticks
     std::uint32_t empty_polls_ = 0;

@@ -87,11 +87,20 @@ void Faulty::deliver(SteadyClock::time_point until) {
 }
 
 void Faulty::wait(std::chrono::nanoseconds timeout) {
+    shorten(timeout);
+    if (timeout > std::chrono::nanoseconds::zero()) inner_->wait(timeout);
+}
+
+int Faulty::arm(std::chrono::nanoseconds& timeout) {
+    shorten(timeout);
+    return inner_->arm(timeout);
+}
+
+void Faulty::shorten(std::chrono::nanoseconds& timeout) const {
     for (const auto& [peer, stream] : streams_) {
         if (!stream.held.empty())
             timeout = std::min<std::chrono::nanoseconds>(timeout, stream.held.front().due - SteadyClock::now());
     }
-    if (timeout > std::chrono::nanoseconds::zero()) inner_->wait(timeout);
 }
 
 }  // namespace penstock

@@ -46,6 +46,8 @@ public:
     std::size_t poll(TransportEvents& events) override;
     void wait(std::chrono::nanoseconds timeout) override;
     void wake() noexcept override { inner_->wake(); }
+    [[nodiscard]] int arm(std::chrono::nanoseconds& timeout) override;
+    void disarm() override { inner_->disarm(); }
     [[nodiscard]] const std::byte* map(const BlobRef& blob) override { return inner_->map(blob); }
     void fetch(const BlobRef& blob, std::span<std::byte> into, std::uint64_t token) override {
         inner_->fetch(blob, into, token);
@@ -66,6 +68,7 @@ private:
     void on_fetched(std::uint64_t token, std::string_view error) override;
     void on_lost(Rank peer, std::string_view reason) override;
 
+    void shorten(std::chrono::nanoseconds& timeout) const;
     [[nodiscard]] Stream& stream_of(Rank peer);
     void hold(Stream& stream, std::vector<std::byte> bytes);
     void deliver(SteadyClock::time_point until);

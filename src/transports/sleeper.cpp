@@ -26,11 +26,15 @@ void Sleeper::wake() noexcept {
     errno = saved;
 }
 
-void Sleeper::sleep(std::chrono::nanoseconds timeout, int fd) {
-    std::array<pollfd, 2> watched{{{wake_.get(), POLLIN, 0}, {fd, POLLIN, 0}}};
+void Sleeper::sleep(std::chrono::nanoseconds timeout, std::span<const int> descriptors) {
+    std::array<pollfd, most_descriptors + 1> watched{{{wake_.get(), POLLIN, 0}}};
+    nfds_t count = 1;
+    for (const int descriptor : descriptors) {
+        if (descriptor >= 0 && count < watched.size()) watched[count++] = {descriptor, POLLIN, 0};
+    }
     const timespec limit{.tv_sec = static_cast<std::time_t>(timeout.count() / 1'000'000'000),
                          .tv_nsec = static_cast<long>(timeout.count() % 1'000'000'000)};
-    static_cast<void>(ppoll(watched.data(), fd >= 0 ? 2 : 1, &limit, nullptr));
+    static_cast<void>(ppoll(watched.data(), count, &limit, nullptr));
     if ((watched[0].revents & POLLIN) == 0) return;
     std::uint64_t rung = 0;
     [[maybe_unused]] const auto got = read(wake_.get(), &rung, sizeof rung);

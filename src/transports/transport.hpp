@@ -30,7 +30,7 @@ struct Capabilities {
     bool maps = false;         ///< `map` gives pointers into a peer's arena.
     bool native_read = false;  ///< `fetch` needs no help from the owner's processor.
     bool device_memory = false;
-    bool can_block = false;  ///< `wait` sleeps until a frame arrives; otherwise it naps and the caller polls.
+    bool can_block = false;  ///< `wait` sleeps until a frame arrives; otherwise it naps and polls.
     std::size_t max_frame_bytes = 0;
     std::size_t inline_bytes = 0;  ///< Blobs up to this size are best sent inside the frame. At least 256.
 };
@@ -86,6 +86,13 @@ public:
     virtual void wait(std::chrono::nanoseconds timeout) = 0;
     /// Ends a `wait` of this process. Async-signal-safe; callable from any thread.
     virtual void wake() noexcept = 0;
+
+    /// Gets ready for a sleep that is not this transport's alone. @param timeout  Is shortened to when it has to be
+    /// polled at the latest, to zero if something may have arrived already. @return a descriptor that becomes readable
+    /// when something may have arrived; -1 if there is none, and the timeout alone counts.
+    [[nodiscard]] virtual int arm(std::chrono::nanoseconds& timeout) = 0;
+    /// After such a sleep.
+    virtual void disarm() {}
 
     /// A pointer to the blob in its owner's arena, valid while the owner keeps it. Null if this transport cannot map.
     /// @throws Error{invalid_input} if the blob does not lie inside the owner's arena.

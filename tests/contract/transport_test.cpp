@@ -18,6 +18,7 @@
 #include "transports/faulty.hpp"
 #include "transports/mpi/mpi_transport.hpp"
 #include "transports/shm/shm_transport.hpp"
+#include "transports/sleeper.hpp"
 #ifdef PENSTOCK_HAS_UCX
 #include "transports/ucx/ucx_transport.hpp"
 #endif
@@ -481,6 +482,31 @@ TYPED_TEST(TransportTest, AFrameEndsAWait) {
 
     EXPECT_LT(SteadyClock::now() - start, 20s);
     EXPECT_EQ(this->receive(this->previous), pattern(10, this->previous));
+}
+
+TYPED_TEST(TransportTest, AFrameEndsASleepThatIsNotTheTransportsAlone) {
+    this->connect_all();
+    Sleeper sleeper;
+    const auto start = SteadyClock::now();
+    const auto sleep_and_poll = [&] {
+        std::chrono::nanoseconds timeout = 60s;
+        const int descriptor = this->transport->arm(timeout);
+        EXPECT_TRUE(descriptor >= 0 || timeout < 1s);
+        if (timeout > 0s) sleeper.sleep(timeout, {&descriptor, 1});
+        this->transport->disarm();
+        this->transport->poll(this->recorder);
+    };
+    const auto passes = [&](Rank from) {
+        while (this->recorder.count(from) == 0 && SteadyClock::now() - start < 50s) sleep_and_poll();
+        EXPECT_EQ(this->receive(from), pattern(10, from));
+    };
+    // Once around, so that each but the first may be asleep when its frame comes.
+    if (this->self != 0) passes(this->previous);
+    ASSERT_TRUE(this->send(this->next, pattern(10, this->self)));
+    this->transport->flush();
+    if (this->self == 0) passes(this->previous);
+
+    EXPECT_LT(SteadyClock::now() - start, 20s);
 }
 
 }  // namespace

@@ -175,6 +175,8 @@ private:
         std::size_t poll(TransportEvents& events) override { return inner_->poll(events); }
         void wait(std::chrono::nanoseconds) override { world_.turn_of_all_but(rank_); }
         void wake() noexcept override { inner_->wake(); }
+        [[nodiscard]] int arm(std::chrono::nanoseconds& timeout) override { return inner_->arm(timeout); }
+        void disarm() override { inner_->disarm(); }
         [[nodiscard]] const std::byte* map(const BlobRef& blob) override { return inner_->map(blob); }
         void fetch(const BlobRef& blob, std::span<std::byte> into, std::uint64_t token) override {
             inner_->fetch(blob, into, token);

@@ -202,6 +202,10 @@ class Run:
         """Of all its processes together. REQUIRES: it has ended."""
         return self.usage.ru_utime + self.usage.ru_stime
 
+    def voluntary_switches(self):
+        """How often the process went to sleep. REQUIRES: it has ended."""
+        return self.usage.ru_nvcsw
+
     def most_resident_bytes(self):
         """Of the largest of its processes, shared memory included. REQUIRES: it has ended."""
         return self.usage.ru_maxrss * 1024

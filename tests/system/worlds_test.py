@@ -105,6 +105,18 @@ class Tcp(RunTestCase):
         for run in runs[1:]:
             self.assert_code(run, 0)
 
+    @unittest.skipUnless(is_built("ucx"), "no UCX in this build")
+    def test_ranks_that_wait_sleep_though_they_use_two_transports(self):
+        """Five seconds with three payloads: control goes through shared memory, payloads over UCX."""
+        spec = line_of(stage("source", "records", batch_size=1, total_batches=3, interval="2500ms"),
+                       stage("relay", "pass", instances=2), stage("sink", "csv_sink"))
+        runs = self.start_ranks(spec, 5, "--transport", "ucx")
+        for run in runs:
+            self.assert_code(run, 0)
+
+        for run in runs:
+            self.assertLess(run.voluntary_switches(), 5 * 200)
+
     def test_who_is_missing_is_named(self):
         runs = self.start_ranks(DEMO, 5, "--start-timeout", "1s", only=(0, 1, 2, 4))
         self.assert_code(runs[0], 5)

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -309,7 +310,7 @@ TEST_F(DoorbellTest, WakesASleeperInAnotherProcess) {
     while (bell().word.load() != Doorbell::asleep && SteadyClock::now() < deadline) std::this_thread::yield();
     int status = -1;
     // Between announcing itself and sleeping the child may miss one ring's wake, never the changed word.
-    bell().ring(Doorbell::let_sleepers_fence());
+    EXPECT_FALSE(bell().ring(Doorbell::let_sleepers_fence()));
     while (waitpid(child, &status, WNOHANG) == 0 && SteadyClock::now() < deadline) std::this_thread::yield();
     if (status == -1) kill(child, SIGKILL);
 
@@ -318,13 +319,35 @@ TEST_F(DoorbellTest, WakesASleeperInAnotherProcess) {
 
 TEST_F(DoorbellTest, DoesNotSleepWhenItWasRungAfterItWasArmed) {
     bell().arm();
-    bell().ring(Doorbell::let_sleepers_fence());
+    EXPECT_FALSE(bell().ring(Doorbell::let_sleepers_fence()));
 
     const auto start = SteadyClock::now();
     bell().sleep(60s);
 
     EXPECT_LT(SteadyClock::now() - start, 30s);
     EXPECT_EQ(bell().word.load(), Doorbell::awake);
+}
+
+TEST_F(DoorbellTest, AsksOneWhoRingsToWriteToThePipeOfASleeperOnDescriptors) {
+    std::string why;
+    auto remote = RemoteArena::map(arena.address(), why);
+    ASSERT_TRUE(remote) << why;
+    auto* theirs = reinterpret_cast<Doorbell*>(remote->doorbell());
+    pollfd pipe{.fd = arena.bell_pipe(), .events = POLLIN, .revents = 0};
+    const bool sleepers_fence = Doorbell::let_sleepers_fence();
+
+    EXPECT_FALSE(theirs->ring(sleepers_fence)) << "nobody sleeps";
+    bell().arm(Doorbell::asleep_on_pipe);
+    EXPECT_TRUE(theirs->ring(sleepers_fence));
+    EXPECT_FALSE(theirs->ring(sleepers_fence)) << "it is awake already";
+    EXPECT_EQ(poll(&pipe, 1, 0), 0);
+    remote->write_to_bell_pipe();
+    EXPECT_EQ(poll(&pipe, 1, 0), 1);
+    arena.empty_bell_pipe();
+    EXPECT_EQ(poll(&pipe, 1, 0), 0);
+
+    arena.write_to_bell_pipe();  // as a signal handler wakes its own process
+    EXPECT_EQ(poll(&pipe, 1, 0), 1);
 }
 
 TEST_F(DoorbellTest, EndsASleepWhenItsTimeIsOver) {

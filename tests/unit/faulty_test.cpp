@@ -38,6 +38,7 @@ public:
     }
     void wait(std::chrono::nanoseconds) override {}
     void wake() noexcept override {}
+    [[nodiscard]] int arm(std::chrono::nanoseconds&) override { return -1; }
     [[nodiscard]] const std::byte* map(const BlobRef&) override { return nullptr; }
     void fetch(const BlobRef&, std::span<std::byte>, std::uint64_t) override {}
 

@@ -59,6 +59,7 @@ public:
     std::size_t poll(TransportEvents& events) override;
     void wait(std::chrono::nanoseconds timeout) override;
     void wake() noexcept override;
+    [[nodiscard]] int arm(std::chrono::nanoseconds& timeout) override;
     [[nodiscard]] const std::byte* map(const BlobRef&) override { return nullptr; }
     void fetch(const BlobRef& blob, std::span<std::byte> into, std::uint64_t token) override;
 
@@ -83,6 +84,7 @@ private:
     std::size_t dispatch(const mpi::Completed& completed, TransportEvents& events);
     [[nodiscard]] bool something_completed();
     [[nodiscard]] bool something_moves() const;
+    void lengthen_nap();
 
     mpi::Comm comm_;
     std::unique_ptr<State> state_;
@@ -165,9 +167,22 @@ void MpiTransport::wait(std::chrono::nanoseconds timeout) {
         doorbell_.word.exchange(Doorbell::asleep, std::memory_order_acq_rel);
         if (!woken_.load(std::memory_order_relaxed)) doorbell_.sleep(std::min<std::chrono::nanoseconds>(nap_, left));
         doorbell_.disarm();
-        // MPI moves long messages only while it is called.
-        nap_ = something_moves() ? shortest_nap : std::min(nap_ * 3 / 2, longest_nap);
+        lengthen_nap();
     }
+}
+
+int MpiTransport::arm(std::chrono::nanoseconds& timeout) {
+    if (something_completed()) nap_ = shortest_nap;
+    timeout = next_ != completed_.size() || std::exchange(room_made_, false)
+                  ? 0ns
+                  : std::min<std::chrono::nanoseconds>(timeout, nap_);
+    lengthen_nap();
+    return -1;
+}
+
+void MpiTransport::lengthen_nap() {
+    // MPI moves long messages only while it is called.
+    nap_ = something_moves() ? shortest_nap : std::min(nap_ * 3 / 2, longest_nap);
 }
 
 void MpiTransport::wake() noexcept {

@@ -60,6 +60,7 @@ public:
     std::size_t poll(TransportEvents& events) override;
     void wait(std::chrono::nanoseconds timeout) override;
     void wake() noexcept override { sleeper_.wake(); }
+    [[nodiscard]] int arm(std::chrono::nanoseconds& timeout) override;
     [[nodiscard]] const std::byte* map(const BlobRef&) override { return nullptr; }
     void fetch(const BlobRef& blob, std::span<std::byte> into, std::uint64_t token) override;
 
@@ -147,7 +148,7 @@ void OfiEndpoint::part() noexcept {
             std::erase_if(left, [](ofi::Peer* peer) { return peer->say_goodbye(); });
             progress();
             if (left.empty() && wire_->on_way() == 0) break;
-            sleeper_.sleep(nap, -1);
+            sleeper_.sleep(nap, {});
         }
     } catch (const std::exception&) {
         // Without memory for it the others hear from the kernel.
@@ -298,8 +299,13 @@ bool OfiEndpoint::something_waits() {
 }
 
 void OfiEndpoint::wait(std::chrono::nanoseconds timeout) {
+    if (sleeper_.was_woken()) return;
+    const int descriptor = arm(timeout);
+    if (timeout > 0ns) sleeper_.sleep(timeout, {&descriptor, 1});
+}
+
+int OfiEndpoint::arm(std::chrono::nanoseconds& timeout) {
     acknowledge_all(false);
-    if (sleeper_.was_woken() || something_waits()) return;
     const auto now = SteadyClock::now();
     timeout = std::min<std::chrono::nanoseconds>(timeout, watch_->next() - now);
     for (const ofi::Peer* peer : suspects_) {
@@ -307,8 +313,8 @@ void OfiEndpoint::wait(std::chrono::nanoseconds timeout) {
     }
     if (wire_->was_refused()) timeout = std::min<std::chrono::nanoseconds>(timeout, retry);
     if (!capabilities_.can_block) timeout = std::min<std::chrono::nanoseconds>(timeout, nap);
-    if (timeout <= 0ns || (capabilities_.can_block && !endpoint_->may_sleep())) return;
-    sleeper_.sleep(timeout, endpoint_->descriptor());
+    if (something_waits() || (timeout > 0ns && capabilities_.can_block && !endpoint_->may_sleep())) timeout = 0ns;
+    return endpoint_->descriptor();
 }
 
 void OfiEndpoint::fetch(const BlobRef& blob, std::span<std::byte> into, std::uint64_t token) {

@@ -96,6 +96,10 @@ ShmTransport::~ShmTransport() {
     arena_.release(directory_block_);
 }
 
+void ShmTransport::ring(Peer& peer) noexcept {
+    if (peer.doorbell->ring(sleepers_fence_)) peer.arena.write_to_bell_pipe();
+}
+
 void ShmTransport::connect(Rank rank) {
     if (!reaches(rank))
         throw Error{Errc::unsupported, "no shared memory with rank " + std::to_string(rank) + ": " + reasons_[rank]};
@@ -109,7 +113,7 @@ void ShmTransport::connect(Rank rank) {
     peer.connected = true;
     connected_.push_back(&peer);
     directory_->entries[rank].outbox.store(block->offset, std::memory_order_release);
-    peer.doorbell->ring(sleepers_fence_);
+    ring(peer);
 }
 
 std::span<std::byte> ShmTransport::reserve(Rank rank, std::size_t bytes) {
@@ -126,7 +130,7 @@ std::span<std::byte> ShmTransport::reserve(Rank rank, std::size_t bytes) {
 void ShmTransport::commit(Rank rank) {
     Peer& peer = *peers_[rank];
     peer.outbox.commit();
-    peer.doorbell->ring(sleepers_fence_);
+    ring(peer);
 }
 
 bool ShmTransport::drained() const {
@@ -167,7 +171,7 @@ std::size_t ShmTransport::poll_peer(Peer& peer, TransportEvents& events) {
     }
     if (count != 0) {
         Doorbell::fence(sleepers_fence_);
-        if (peer.inbox.has_room_wanted()) peer.doorbell->ring(sleepers_fence_);
+        if (peer.inbox.has_room_wanted()) ring(peer);
     }
     return count;
 }
@@ -206,7 +210,19 @@ void ShmTransport::wait(std::chrono::nanoseconds timeout) {
 
 void ShmTransport::wake() noexcept {
     woken_.store(true, std::memory_order_relaxed);
-    reinterpret_cast<Doorbell*>(arena_.doorbell())->wake();
+    if (reinterpret_cast<Doorbell*>(arena_.doorbell())->wake()) arena_.write_to_bell_pipe();
+}
+
+int ShmTransport::arm(std::chrono::nanoseconds& timeout) {
+    reinterpret_cast<Doorbell*>(arena_.doorbell())->arm(Doorbell::asleep_on_pipe);
+    if (something_waits() || woken_.exchange(false, std::memory_order_relaxed)) timeout = {};
+    return arena_.bell_pipe();
+}
+
+void ShmTransport::disarm() {
+    // Who has rung may not have written yet; that ends the next sleep early, once.
+    auto& word = reinterpret_cast<Doorbell*>(arena_.doorbell())->word;
+    if (word.exchange(Doorbell::awake, std::memory_order_relaxed) == Doorbell::awake) arena_.empty_bell_pipe();
 }
 
 const std::byte* ShmTransport::map(const BlobRef& blob) {

@@ -36,6 +36,8 @@ public:
     std::size_t poll(TransportEvents& events) override;
     void wait(std::chrono::nanoseconds timeout) override;
     void wake() noexcept override;
+    [[nodiscard]] int arm(std::chrono::nanoseconds& timeout) override;
+    void disarm() override;
     [[nodiscard]] const std::byte* map(const BlobRef& blob) override;
     void fetch(const BlobRef& blob, std::span<std::byte> into, std::uint64_t token) override;
 
@@ -47,6 +49,7 @@ private:
         std::string error;
     };
 
+    void ring(Peer& peer) noexcept;
     void open_inbox(Peer& peer);
     std::size_t poll_peer(Peer& peer, TransportEvents& events);
     [[nodiscard]] bool something_waits();

@@ -82,6 +82,7 @@ public:
     std::size_t poll(TransportEvents& events) override;
     void wait(std::chrono::nanoseconds timeout) override;
     void wake() noexcept override { sleeper_.wake(); }
+    [[nodiscard]] int arm(std::chrono::nanoseconds& timeout) override;
     [[nodiscard]] const std::byte* map(const BlobRef&) override { return nullptr; }
     void fetch(const BlobRef& blob, std::span<std::byte> into, std::uint64_t token) override;
 
@@ -94,7 +95,7 @@ private:
     std::size_t lose(ucx::Peer& peer, const std::string& reason, TransportEvents& events);
     std::size_t report_suspects(TransportEvents& events);
     [[nodiscard]] bool something_waits();
-    void sleep(std::chrono::nanoseconds timeout);
+    [[nodiscard]] int arm_worker(std::chrono::nanoseconds& timeout);
     void part() noexcept;
 
     Capabilities capabilities_;
@@ -169,7 +170,10 @@ void UcxWorker::part() noexcept {
     const auto deadline = SteadyClock::now() + parting_timeout;
     const auto is_closed = [](ucs_status_ptr_t request) { return ucp_request_check_status(request) != UCS_INPROGRESS; };
     while (!std::all_of(closing.begin(), closing.end(), is_closed) && SteadyClock::now() < deadline) {
-        if (ucp_worker_progress(worker_.get()) == 0) sleep(1ms);
+        if (ucp_worker_progress(worker_.get()) != 0) continue;
+        std::chrono::nanoseconds nap = 1ms;
+        const int descriptor = arm_worker(nap);
+        if (nap > 0ns) sleeper_.sleep(nap, {&descriptor, 1});
     }
     for (const ucs_status_ptr_t request : closing) ucp_request_free(request);
 }
@@ -292,22 +296,27 @@ bool UcxWorker::something_waits() {
 }
 
 void UcxWorker::wait(std::chrono::nanoseconds timeout) {
+    if (sleeper_.was_woken()) return;
+    const int descriptor = arm(timeout);
+    if (timeout > 0ns) sleeper_.sleep(timeout, {&descriptor, 1});
+}
+
+int UcxWorker::arm(std::chrono::nanoseconds& timeout) {
     for (ucx::Peer* peer : connected_) peer->acknowledge(ucx::Peer::Occasion::rest);
-    if (sleeper_.was_woken() || something_waits()) return;
     for (const ucx::Peer* peer : suspects_) {
         timeout = std::min<std::chrono::nanoseconds>(timeout, peer->suspected_until - SteadyClock::now());
     }
-    if (timeout <= 0ns) return;
-    sleep(timeout);
+    if (something_waits()) timeout = 0ns;
+    return arm_worker(timeout);
 }
 
-void UcxWorker::sleep(std::chrono::nanoseconds timeout) {
+int UcxWorker::arm_worker(std::chrono::nanoseconds& timeout) {
     if (!capabilities_.can_block) {
         timeout = std::min<std::chrono::nanoseconds>(timeout, 200us);
-    } else if (ucp_worker_arm(worker_.get()) != UCS_OK) {
-        return;  // something came in
+        return -1;
     }
-    sleeper_.sleep(timeout, capabilities_.can_block ? worker_fd_ : -1);
+    if (timeout > 0ns && ucp_worker_arm(worker_.get()) != UCS_OK) timeout = 0ns;  // something came in
+    return worker_fd_;
 }
 
 void UcxWorker::fetch(const BlobRef& blob, std::span<std::byte> into, std::uint64_t token) {
