@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import pathlib
 import re
 import signal
 import unittest
@@ -188,6 +187,17 @@ class OnePhase(PhasesTestCase):
         self.assertEqual(third.result("last.csv").read_text(), first.result("records.csv").read_text())
         self.assertEqual(third.json("run.json")["phase"]["runs"],
                          {"copy": str(second.path), "make": str(first.path)})
+
+    def test_by_a_program_of_the_user_as_all_of_them(self):
+        first = self.run_to_end(self.spec, "--phase", "make", faults=True)
+        second = self.run_to_end(self.spec, "--phase=copy", f"--earlier=make={first.path}", faults=True)
+        self.assertEqual(second.result("copy.csv").read_text(), first.result("records.csv").read_text())
+
+        last = self.run_to_end(self.spec, faults=True, runs_dir=self.folder / "all")
+        phase = last.json("run.json")["phase"]
+        self.assertEqual(phase["number"], 3)
+        self.assertEqual(last.result("last.csv").read_text(),
+                         RunFolder(phase["runs"]["make"]).result("records.csv").read_text())
 
     def test_says_which_run_it_needs(self):
         self.assertIn("phase last (3 of 3) of pipeline \"three\" reads the results of phase \"make\"; say with "

@@ -172,6 +172,7 @@ TEST(PhaseErrors, ComeTogetherWithOthers) {
 PipelineSpec reading(const ParamValue& input, std::vector<std::string> after = {"a1"}) {
     auto spec = three(std::move(after), {"b0"});
     spec.stages[2].operator_name = "read";
+    spec.stages[2].where = "p.json:4: /stages/2";
     spec.stages[2].params.set("input", input);
     return spec;
 }
@@ -204,7 +205,7 @@ TEST(ResultsOfPhases, MayBeReadAfterThem) {
 
 TEST(ResultsOfPhases, CannotBeReadBeforeOrDuringThem) {
     EXPECT_THAT(reading_error(texts("{results:b1}/x")),
-                HasSubstr("params/input: \"{results:b1}/x\" names the results of "
+                HasSubstr("p.json:4: /stages/2/params/input: \"{results:b1}/x\" names the results of "
                           "the stage's own phase"));
     EXPECT_THAT(reading_error(texts("{results:c1}/x")),
                 HasSubstr("needs the phase of stage \"c1\" to have ended; write \"after\": [\"c1\"]"));
