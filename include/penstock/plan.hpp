@@ -3,7 +3,9 @@
 #include <chrono>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <penstock/operator.hpp>
@@ -53,12 +55,22 @@ struct Place {
     int instance;
 };
 
+/// Where a plan stands among the phases of its pipeline.
+struct PhaseInfo {
+    std::string name;                              ///< That of its first stage.
+    std::uint32_t number;                          ///< From 1, in an order in which they can run.
+    std::uint32_t of;                              ///< How many there are.
+    std::vector<std::string> after = {};           ///< The phases that its stages name.
+    std::map<std::string, std::string> runs = {};  ///< The run directories of earlier phases, where they are known.
+};
+
 /// A checked graph with its instances placed on ranks: rank 0 is the coordinator, ranks 1..n the instances in stage
 /// order. A value; the same specification and registry give the same plan in every process.
 struct Plan {
     std::string pipeline;
     std::vector<PlannedStage> stages;
     std::vector<PlannedChannel> channels;
+    std::optional<PhaseInfo> phase = {};  ///< Nothing for a pipeline whose stages all run together.
 
     /// Number of processes, the coordinator included.
     [[nodiscard]] std::uint32_t ranks() const noexcept;
@@ -68,10 +80,26 @@ struct Plan {
     [[nodiscard]] std::string label(std::uint32_t rank) const;
 };
 
+/// The phases of a checked pipeline, each after all that it waits for: a plan of its own for each, or one for all
+/// stages where none has an `after`.
+struct Chain {
+    std::string pipeline;
+    std::vector<Plan> phases;
+
+    /// Of the largest phase.
+    [[nodiscard]] std::uint32_t ranks() const noexcept;
+    /// The phase of a stage. @throws Error{invalid_input} if there is no such stage.
+    [[nodiscard]] const Plan& phase_of(std::string_view stage) const;
+};
+
 /// Checks a specification against the registry and places its instances.
 /// @param processes  How many there are, for stages that fill the job: those that the others leave are shared in equal
 /// parts, at least one each. 0: one for each processor that this process may use, and the coordinator.
-/// @throws Error{invalid_input} naming the place in the file, every problem found and the remedy.
+/// @throws Error{invalid_input} naming the place in the file, every problem found and the remedy; Error{unsupported}
+/// for a pipeline with phases, which does not run as one.
 [[nodiscard]] Plan make_plan(const PipelineSpec& spec, const Registry& registry, std::uint32_t processes = 0);
+
+/// The same for all phases of a pipeline. Stages that fill share the processes of their phase.
+[[nodiscard]] Chain make_chain(const PipelineSpec& spec, const Registry& registry, std::uint32_t processes = 0);
 
 }  // namespace penstock

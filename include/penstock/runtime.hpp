@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <penstock/operator.hpp>
 #include <penstock/spec.hpp>
@@ -55,12 +56,19 @@ struct RunOptions {
     std::chrono::milliseconds start_timeout{30'000};  ///< For all processes to be up and connected.
     LogLevel log_level = LogLevel::info;
     bool progress = true;  ///< Progress lines on standard error.
+    /// Of a pipeline with phases, only that of this stage. Empty: all, one after the other.
+    std::string phase = {};
+    /// With `phase`: the runs that earlier phases were, "stage=run" each. A run is its directory, its name in
+    /// `runs_dir` or the id of its Slurm job.
+    std::vector<std::string> earlier = {};
     /// Gets the text of status.json about twice a second and at every change of state; in the coordinator's process
     /// only, on the thread that runs the pipeline. What it throws fails the run.
     std::function<void(std::string_view status)> on_status = {};
     /// Under MPI: called in the coordinator's process when the job is about to be aborted, after which `run` does not
     /// return. A rank that is gone or stuck leaves no other way.
     std::function<void(const RunResult& result)> on_abort = {};
+    /// Of a pipeline with phases: called when one has ended with success and another one follows.
+    std::function<void(const RunResult& result)> on_phase_end = {};
 };
 
 /// A program that runs pipelines: owns the registry and knows how the process was started.
@@ -68,8 +76,8 @@ struct RunOptions {
 /// `run` starts processes by fork: call it before the program starts threads of its own.
 class Runtime {
 public:
-    /// Reads `--launch`, `--transport`, `--idle`, `--bind`, `--runs-dir`, `--arena-mib`, `--stall-timeout` and
-    /// `--log-level` from the command line and leaves everything else alone.
+    /// Reads `--launch`, `--transport`, `--idle`, `--bind`, `--runs-dir`, `--arena-mib`, `--stall-timeout`,
+    /// `--log-level`, `--phase` and `--earlier` from the command line and leaves everything else alone.
     /// @throws Error{invalid_input} for a bad value.
     Runtime(int argc, char** argv);
     explicit Runtime(RunOptions options);
@@ -80,7 +88,9 @@ public:
     [[nodiscard]] Registry& registry() noexcept;
     [[nodiscard]] RunOptions& options() noexcept;
 
-    /// Runs the pipeline to its end. SIGINT and SIGTERM stop the sources and drain; a second one aborts.
+    /// Runs the pipeline to its end. SIGINT and SIGTERM stop the sources and drain; a second one aborts. Phases run one
+    /// after the other, each in a run directory of its own, until one does not succeed; the result is that of the last
+    /// one that ran, and its `report` has all of them.
     /// @throws Error when the pipeline cannot start or fails; the run directory keeps the report either way. A run
     /// stopped by a signal does not throw: its exit code is 128 + the signal.
     RunResult run(const PipelineSpec& spec);

@@ -79,6 +79,9 @@ struct StageSpec {
     StagePlacement placement = {};
     /// The stage ends within so long after the start of the run, or the run fails. 0: as long as it takes.
     std::chrono::milliseconds timeout{0};
+    /// Stages of other phases, which have ended with success before the phase of this stage starts. A phase is all
+    /// stages that channels join; parameters that begin with "{results:stage}" name files of an earlier one.
+    std::vector<std::string> after = {};
     std::string where = {};  ///< Place in the file, for messages: "jobs/x.json:4: /stages/0". Empty from the builder.
 };
 

@@ -136,7 +136,7 @@ struct DoctorArguments {
     if (arguments.ranks != 0) {
         throw Error{Errc::invalid_input, "the pipeline says how many processes it has; leave out --ranks"};
     }
-    return make_plan(load({.file = arguments.file, .settings = {}}), Registry::with_builtins()).ranks();
+    return make_chain(load({.file = arguments.file, .settings = {}}), Registry::with_builtins()).ranks();
 }
 
 [[nodiscard]] Findings examine_here(const DoctorArguments& arguments, std::uint32_t ranks) {

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <ostream>
@@ -16,23 +17,42 @@
 namespace penstock::cli {
 namespace {
 
-Plan plan_of(const PipelineArguments& arguments, std::uint32_t processes = 0) {
-    return make_plan(load(arguments), Registry::with_builtins(), processes);
+Chain chain_of(const PipelineArguments& arguments, std::uint32_t processes = 0) {
+    return make_chain(load(arguments), Registry::with_builtins(), processes);
+}
+
+nlohmann::ordered_json phases_json(const Chain& chain) {
+    auto json = nlohmann::ordered_json::array();
+    for (const Plan& plan : chain.phases) {
+        json.push_back({{"name", plan.phase->name},
+                        {"stages", plan.stages.size()},
+                        {"processes", plan.ranks()},
+                        {"after", plan.phase->after}});
+    }
+    return json;
 }
 
 int validate(const Program& program, const PipelineArguments& arguments) {
-    const auto plan = plan_of(arguments);
+    const Chain chain = chain_of(arguments);
+    const bool has_phases = chain.phases.size() > 1;
+    std::size_t stages = 0;
+    std::size_t channels = 0;
+    for (const Plan& plan : chain.phases) {
+        stages += plan.stages.size();
+        channels += plan.channels.size();
+    }
     if (program.json) {
-        const nlohmann::ordered_json json{{"valid", true},
-                                          {"file", arguments.file},
-                                          {"pipeline", plan.pipeline},
-                                          {"stages", plan.stages.size()},
-                                          {"channels", plan.channels.size()},
-                                          {"processes", plan.ranks()}};
+        nlohmann::ordered_json json{{"valid", true},    {"file", arguments.file}, {"pipeline", chain.pipeline},
+                                    {"stages", stages}, {"channels", channels},   {"processes", chain.ranks()}};
+        if (has_phases) json["phases"] = phases_json(chain);
         program.out << json_text(json);
-    } else {
-        program.out << arguments.file << ": ok: " << plan.stages.size() << " stages, " << plan.channels.size()
-                    << " channels, " << plan.ranks() << " processes\n";
+        return 0;
+    }
+    program.out << arguments.file << ": ok: " << stages << " stages, " << channels << " channels, "
+                << (has_phases ? std::to_string(chain.phases.size()) + " phases with up to " : "") << chain.ranks()
+                << " processes\n";
+    for (const Plan& plan : chain.phases) {
+        if (plan.phase) program.out << "  " << phase_line(plan) << ": " << plan.ranks() << " processes\n";
     }
     return 0;
 }
@@ -83,8 +103,8 @@ void add_graph(CLI::App& app, Program& program) {
                               "penstock graph jobs/fan-out.json --format dot | dot -Tsvg -o fan-out.svg"}));
     command->final_callback([&program, arguments, format] {
         program.action = [&program, arguments, format] {
-            const auto plan = plan_of(*arguments);
-            program.out << (*format == GraphFormat::dot ? draw_dot(plan) : draw_ascii(plan));
+            const Chain chain = chain_of(*arguments);
+            program.out << (*format == GraphFormat::dot ? draw_dot(chain) : draw_ascii(chain));
             return 0;
         };
     });
@@ -113,13 +133,17 @@ void add_plan(CLI::App& app, Program& program) {
         program.action = [&program, arguments, job] {
             if (job->ranks_per_node != 0 && job->nodes == 0)
                 throw Error{Errc::invalid_input, "--ntasks-per-node is for --nodes; add that, or leave it out"};
-            const auto plan = plan_of(*arguments, job->processes);
-            if (job->nodes != 0 && !asks_for_placement(plan)) {
+            const Chain chain = chain_of(*arguments, job->processes);
+            if (job->nodes != 0 && std::ranges::none_of(chain.phases, asks_for_placement)) {
                 program.err
                     << "penstock plan: no stage has a \"placement\"; what starts the ranks decides where they are\n";
             }
-            const auto nodes = job->place(plan);
-            program.out << (program.json ? plan_json(plan, nodes) : describe(plan, nodes));
+            std::vector<std::vector<std::uint32_t>> nodes;
+            for (const Plan& plan : chain.phases) nodes.push_back(job->place(plan));
+            const bool is_one = chain.phases.size() == 1;
+            program.out << (!program.json ? describe(chain, nodes)
+                            : is_one      ? plan_json(chain.phases[0], nodes[0])
+                                          : plan_json(chain, nodes));
             return 0;
         };
     });

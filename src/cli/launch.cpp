@@ -2,7 +2,9 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <memory>
+#include <optional>
 #include <ostream>
 #include <string>
 #include <thread>
@@ -22,9 +24,13 @@
 #include "cli/options.hpp"
 #include "cli/run_arguments.hpp"
 #include "launch/job_launch.hpp"
+#include "launch/phases.hpp"
 #include "launch/run_record.hpp"
 #include "launch/slurm.hpp"
+#include "launch/slurm_chain.hpp"
 #include "launch/slurm_script.hpp"
+#include "plan/describe.hpp"
+#include "plan/phases.hpp"
 #include "plan/placement.hpp"
 
 namespace penstock::cli {
@@ -121,19 +127,15 @@ void place_tasks(const Plan& plan, SlurmJob& job) {
     job.options.emplace_back("ntasks-per-node", std::to_string(std::ranges::max(loads)));
 }
 
-[[nodiscard]] Launching prepare(const LaunchArguments& arguments) {
-    const PipelineSpec spec = load(arguments.run.pipeline);
-    const bool fills = std::ranges::find(spec.stages, StageSpec::fill, &StageSpec::instances) != spec.stages.end();
-    if (fills && arguments.tasks == 0) {
-        throw Error{Errc::invalid_input, "a stage of pipeline '" + spec.name +
-                                             "' fills the job; say with --ntasks how many tasks the job is to have"};
-    }
-    Launching launching{.plan = make_plan(spec, Registry::with_builtins(), arguments.tasks),
+/// @param fills  Whether a stage of it fills its job; or no stage of any phase does, so that --ntasks is about all
+/// jobs.
+[[nodiscard]] Launching prepare(const LaunchArguments& arguments, Plan of_job, bool fills) {
+    Launching launching{.plan = std::move(of_job),
                         .job = {},
                         .script = {},
                         .brings_processes = arguments.run.options.launch == Launch::local};
     const Plan& plan = launching.plan;
-    if (arguments.tasks != 0 && arguments.tasks != plan.ranks()) {
+    if (fills && arguments.tasks != 0 && arguments.tasks != plan.ranks()) {
         throw Error{Errc::invalid_input, fmt::format("pipeline '{}' needs {} tasks, one for each instance and one for "
                                                      "the coordinator, not {}; leave --ntasks out",
                                                      plan.pipeline, plan.ranks(), arguments.tasks)};
@@ -143,7 +145,7 @@ void place_tasks(const Plan& plan, SlurmJob& job) {
     const auto cpus = static_cast<std::uint32_t>(threads);
 
     SlurmJob& job = launching.job;
-    job.name = plan.pipeline;
+    job.name = run_name(plan);
     job.tasks = launching.brings_processes ? 1 : plan.ranks();
     job.cpus_per_task = launching.brings_processes ? cpus * plan.ranks() : cpus;
     job.mpi = launching.brings_processes ? "" : arguments.run.options.launch == Launch::tcp ? "none" : arguments.mpi;
@@ -167,6 +169,41 @@ void place_tasks(const Plan& plan, SlurmJob& job) {
     }
     launching.script = sbatch_script(job);
     return launching;
+}
+
+/// All that a launch submits: a job, or one for each phase.
+struct Preparation {
+    Chain chain;
+    std::vector<Launching> jobs;  ///< In the order of the phases.
+};
+
+[[nodiscard]] Preparation prepare(const LaunchArguments& arguments) {
+    const PipelineSpec spec = load(arguments.run.pipeline);
+    const auto is_filling = [&](const PlannedStage& stage) {
+        return std::ranges::find(spec.stages, stage.name, &StageSpec::name)->instances == StageSpec::fill;
+    };
+    const bool any_fills = std::ranges::find(spec.stages, StageSpec::fill, &StageSpec::instances) != spec.stages.end();
+    if (any_fills && arguments.tasks == 0) {
+        throw Error{Errc::invalid_input, "a stage of pipeline '" + spec.name +
+                                             "' fills the job; say with --ntasks how many tasks the job is to have"};
+    }
+    Preparation prepared{.chain = make_chain(spec, Registry::with_builtins(), arguments.tasks), .jobs = {}};
+    const auto add = [&](Plan plan) {
+        const bool fills = !any_fills || std::ranges::any_of(plan.stages, is_filling);
+        prepared.jobs.push_back(prepare(arguments, std::move(plan), fills));
+    };
+    const RunOptions& options = arguments.run.options;
+    if (prepared.chain.phases.size() == 1 || !options.phase.empty() || !options.earlier.empty()) {
+        add(chosen_phase(prepared.chain, options, true));
+    } else {
+        for (const Plan& plan : prepared.chain.phases) add(plan);
+    }
+    return prepared;
+}
+
+/// The script of one of several jobs.
+[[nodiscard]] std::string script_of(const Preparation& prepared, const Launching& launching, const JobsOfPhases& jobs) {
+    return chained_script(prepared.chain, launching.plan, launching.job, jobs);
 }
 
 // --- what would happen ---
@@ -237,14 +274,27 @@ template <class Question>
     return with_context(note, question);
 }
 
-int explain(const Program& program, const Launching& launching) {
-    program.out << launching.script << '\n' << placement_text(launching);
+int explain(const Program& program, const Launching& launching, const std::string& script) {
+    program.out << script << '\n' << placement_text(launching);
     if (!has_slurm()) {
         program.out << "\nThere is no sbatch here: without --dry-run the pipeline would run on this machine\n";
     } else {
         program.out << "\nSlurm: " << ask_slurm(launching.job, [&] { return try_job(launching.script); }) << '\n';
     }
     return 0;
+}
+
+/// Calls `show` for each of several jobs with its script, below a line that says which one it is.
+template <class Show>
+void show_chain(const Program& program, const Preparation& prepared, Show&& show) {
+    const JobsOfPhases jobs = stand_ins(prepared.chain);
+    for (const Launching& launching : prepared.jobs) {
+        const PhaseInfo& phase = *launching.plan.phase;
+        program.out << fmt::format("{}# ==== {}: {}{} ====\n", phase.number == 1 ? "" : "\n", jobs.at(phase.name),
+                                   phase_line(launching.plan),
+                                   phase.after.empty() ? "" : "; JOB1, ... stand for the ids that sbatch gives");
+        show(launching, script_of(prepared, launching, jobs));
+    }
 }
 
 // --- the job ---
@@ -273,18 +323,16 @@ private:
     std::chrono::milliseconds next_{200};
 };
 
-int wait_for(const Program& program, const LaunchArguments& arguments, const std::string& runs_dir,
-             const std::string& id) {
-    const auto deadline =
-        arguments.wait_timeout > 0ms ? deadline_in(arguments.wait_timeout) : SteadyClock::time_point::max();
+[[nodiscard]] SteadyClock::time_point end_of_patience(const LaunchArguments& arguments) {
+    return arguments.wait_timeout > 0ms ? deadline_in(arguments.wait_timeout) : SteadyClock::time_point::max();
+}
+
+/// Waits until a job is over or can never start. @return nothing if Slurm no longer knows it.
+[[nodiscard]] std::optional<SlurmJobState> end_of(const LaunchArguments& arguments, const std::string& id,
+                                                  SteadyClock::time_point deadline) {
     Pause pause;
     auto job = look_at_job(id);
-    while (job && !job->is_over()) {
-        if (job->can_never_start()) {
-            throw Error{Errc::failed, fmt::format("job {} waits for a job that has failed, and will never start; "
-                                                  "remove it with `scancel {}`",
-                                                  id, id)};
-        }
+    while (job && !job->is_over() && !job->can_never_start()) {
         const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - SteadyClock::now());
         if (left <= 0ms) {
             throw Error{
@@ -295,6 +343,17 @@ int wait_for(const Program& program, const LaunchArguments& arguments, const std
         }
         pause.take(left);
         job = look_at_job(id);
+    }
+    return job;
+}
+
+int wait_for(const Program& program, const LaunchArguments& arguments, const std::string& runs_dir,
+             const std::string& id, SteadyClock::time_point deadline) {
+    const auto job = end_of(arguments, id, deadline);
+    if (job && job->can_never_start()) {
+        throw Error{Errc::failed, fmt::format("job {} waits for a job that has failed, and will never start; "
+                                              "remove it with `scancel {}`",
+                                              id, id)};
     }
     const std::string path = find_run_of_job(runs_dir, id);
     if (!path.empty()) {
@@ -318,6 +377,68 @@ int wait_for(const Program& program, const LaunchArguments& arguments, const std
     return exit_code_of(*job);
 }
 
+// --- the jobs of a chain ---
+
+/// Ends a job that is not wanted any more. @return what has become of it.
+[[nodiscard]] std::string withdrawn(const std::string& phase, const std::string& id) {
+    try {
+        cancel_job(id);
+        return fmt::format("job {}, phase {}, is cancelled", id, phase);
+    } catch (const Error& error) {
+        return fmt::format("job {}, phase {}, is there: {}", id, phase, error.what());
+    }
+}
+
+/// @return their ids. When one is refused there is none left of those before it.
+[[nodiscard]] JobsOfPhases submit_chain(const Preparation& prepared) {
+    JobsOfPhases jobs;
+    for (const Launching& launching : prepared.jobs) {
+        try {
+            const std::string script = script_of(prepared, launching, jobs);
+            jobs.emplace(launching.plan.phase->name, ask_slurm(launching.job, [&] { return submit_job(script); }));
+        } catch (Error& error) {
+            std::string note = "submitting " + phase_words(launching.plan);
+            for (auto at = prepared.jobs.rbegin(); at != prepared.jobs.rend(); ++at) {
+                const auto job = jobs.find(at->plan.phase->name);
+                if (job != jobs.end()) note += "; " + withdrawn(job->first, job->second);
+            }
+            error.add_context(note);
+            throw;
+        }
+    }
+    return jobs;
+}
+
+/// @return the exit code of the first phase that has not succeeded.
+int wait_for_chain(const Program& program, const LaunchArguments& arguments, const Preparation& prepared,
+                   const JobsOfPhases& jobs) {
+    const auto deadline = end_of_patience(arguments);
+    std::map<std::string, int> codes;  // of the phases that have not succeeded
+    int first = 0;
+    for (const Launching& launching : prepared.jobs) {
+        const PhaseInfo& phase = *launching.plan.phase;
+        const std::string& id = jobs.at(phase.name);
+        const auto failed = std::ranges::find_if(phase.after, [&](const auto& name) { return codes.contains(name); });
+        if (failed != phase.after.end()) {
+            static_cast<void>(end_of(arguments, id, deadline));
+            program.err << fmt::format("job {}: phase {} is not started, as phase {} has not succeeded\n", id,
+                                       phase.name, *failed);
+            codes.emplace(phase.name, codes.at(*failed));
+        } else if (const int code = wait_for(program, arguments, launching.job.runs_dir, id, deadline); code != 0) {
+            codes.emplace(phase.name, code);
+            if (first == 0) first = code;
+        }
+    }
+    return first;
+}
+
+int launch_chain(const Program& program, const LaunchArguments& arguments, const Preparation& prepared) {
+    const JobsOfPhases jobs = submit_chain(prepared);
+    for (const Launching& launching : prepared.jobs) program.out << jobs.at(launching.plan.phase->name) << '\n';
+    program.out << std::flush;
+    return arguments.wait ? wait_for_chain(program, arguments, prepared, jobs) : 0;
+}
+
 /// Where there is no Slurm. What only a job can have is not left out in silence.
 int run_here(const Program& program, LaunchArguments& arguments) {
     std::string ignored;
@@ -337,16 +458,30 @@ int run_here(const Program& program, LaunchArguments& arguments) {
 }
 
 int launch(const Program& program, LaunchArguments& arguments) {
-    const Launching launching = prepare(arguments);
-    if (arguments.dry_run) return explain(program, launching);
+    const Preparation prepared = prepare(arguments);
+    const bool is_chain = prepared.jobs.size() > 1;
+    const Launching& launching = prepared.jobs.front();
+    if (arguments.dry_run && is_chain) {
+        show_chain(program, prepared,
+                   [&](const Launching& each, const std::string& script) { explain(program, each, script); });
+        return 0;
+    }
+    if (arguments.dry_run) return explain(program, launching, launching.script);
     if (arguments.print) {
-        program.out << launching.script;
+        const auto print = [&](const Launching&, const std::string& script) { program.out << script; };
+        if (is_chain) {
+            show_chain(program, prepared, print);
+        } else {
+            print(launching, launching.script);
+        }
         return 0;
     }
     if (!has_slurm()) return run_here(program, arguments);
+    if (is_chain) return launch_chain(program, arguments, prepared);
     const std::string id = ask_slurm(launching.job, [&] { return submit_job(launching.script); });
     program.out << id << '\n' << std::flush;
-    return arguments.wait ? wait_for(program, arguments, launching.job.runs_dir, id) : 0;
+    if (!arguments.wait) return 0;
+    return wait_for(program, arguments, launching.job.runs_dir, id, end_of_patience(arguments));
 }
 
 // --- the command line ---
@@ -420,7 +555,8 @@ void add_launch(CLI::App& app, Program& program) {
                               "penstock launch p.json -p compute -t 1:00:00 -N 4 --sbatch qos=high",
                               "penstock launch p.json --dry-run",
                               "penstock launch second.json -d afterok:$(penstock launch first.json)"}) +
-                    "\n\nPrints the id of the job and nothing else. With --wait the exit codes are those of `penstock "
+                    "\n\nPrints the id of the job and nothing else; of a pipeline with phases one id for each. With "
+                    "--wait the exit codes are those of `penstock "
                     "run`.");
     command->final_callback([&program, arguments] {
         program.action = [&program, arguments] {

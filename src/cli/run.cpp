@@ -84,6 +84,12 @@ int run_pipeline(const Program& program, RunArguments& arguments) {
                 view->update(status);
             };
         }
+        options.on_phase_end = [&](const RunResult& result) {
+            view.reset();  // the next phase starts processes, which have none of its threads
+            hold_early_warning();
+            if (!program.json) finish(program, arguments, result);
+            program.out.flush();
+        };
         options.on_abort = [&](const RunResult& result) {
             std::ostringstream text;
             Program last{.out = text, .err = program.err, .json = program.json};
@@ -127,6 +133,13 @@ void add_run_options(CLI::App& command, RunArguments& arguments) {
                     "Answer /health, /stats and /metrics on this port of 127.0.0.1; 0 any")
         ->check(CLI::Range(0, 65535))
         ->type_name("PORT");
+    command.add_option("--phase", options.phase, "Of a pipeline with phases (\"after\"), only that of this stage")
+        ->type_name("STAGE");
+    command
+        .add_option("--earlier", options.earlier,
+                    "With --phase: the run that an earlier phase was; its directory, name or Slurm job. Repeatable")
+        ->type_name("STAGE=RUN")
+        ->allow_extra_args(false);
     command.add_flag("--no-progress", arguments.quiet, "No progress lines on standard error");
 }
 

@@ -33,6 +33,7 @@ struct RunsArguments {
     bool abort = false;
     bool instances = false;
     bool exit_code = false;
+    bool path = false;
     std::chrono::milliseconds timeout{30'000};
 };
 
@@ -51,6 +52,10 @@ struct RunsArguments {
               {"host", run.coordinator.host},
               {"path", run.path}};
     if (!run.slurm_job.empty()) json["slurm_job_id"] = run.slurm_job;
+    if (!run.phase.name.empty()) {
+        json["phase"] = {{"name", run.phase.name}, {"number", run.phase.number}, {"of", run.phase.of}};
+        for (const auto& [name, path] : run.phase.earlier) json["phase"]["runs"][name] = path;
+    }
     if (!run.note.empty()) json["note"] = run.note;
     return json;
 }
@@ -63,8 +68,9 @@ int list(const Program& program, const RunsArguments& arguments) {
         const RunRecord run = read_run(path);
         if (program.json) json.push_back(summary_json(run));
         const bool has_code = run.is_over() && run.state != "lost" && run.state != "unknown";
-        table.add({run.name(), run.pipeline, run.state, has_code ? std::to_string(run.exit_code) : "",
-                   elapsed_text(run.elapsed_s), run.started_at.substr(0, run.started_at.find('.'))});
+        table.add({run.name(), run.phase.name.empty() ? run.pipeline : run.pipeline + ", " + run.phase_words(),
+                   run.state, has_code ? std::to_string(run.exit_code) : "", elapsed_text(run.elapsed_s),
+                   run.started_at.substr(0, run.started_at.find('.'))});
     }
     if (program.json) {
         program.out << json_text(json);
@@ -128,6 +134,8 @@ int list(const Program& program, const RunsArguments& arguments) {
     text += fmt::format(", {}", elapsed_text(run.elapsed_s));
     if (!run.coordinator.host.empty()) text += fmt::format(", on {}", run.coordinator.host);
     text += run.slurm_job.empty() ? "\n" : fmt::format(", Slurm job {}\n", run.slurm_job);
+    if (!run.phase.name.empty()) text += fmt::format("  {} of pipeline {}\n", run.phase_words(), run.pipeline);
+    for (const auto& [name, path] : run.phase.earlier) text += fmt::format("  after phase {}: {}\n", name, path);
     if (!run.note.empty()) text += "  " + run.note + "\n";
     if (!run.error.empty()) text += "  " + run.error + "\n";
     if (run.status.empty()) return text;
@@ -169,6 +177,10 @@ int print_exit_code(const Program& program, const RunRecord& run) {
 
 int status(const Program& program, const RunsArguments& arguments) {
     const std::string path = arguments.run.find();
+    if (arguments.path) {
+        program.out << path << '\n';
+        return 0;
+    }
     if (arguments.exit_code) return print_exit_code(program, read_run(path));
     for (;;) {
         const RunRecord run = read_run(path);
@@ -261,6 +273,7 @@ void add_runs(CLI::App& app, Program& program) {
     one->add_flag("--watch", arguments->watch, "Show it every second until the run is over");
     one->add_flag("--instances", arguments->instances, "A line for each instance");
     one->add_flag("--exit-code", arguments->exit_code, "Only the exit code of a run that is over");
+    one->add_flag("--path", arguments->path, "Only the path of the directory of the run");
     add_json_flag(*one, program, "Print it as JSON; with --watch one line each time");
     one->footer(examples({"penstock status", "penstock status streaming-demo --watch"}));
     set_action(*one, program, arguments, status);

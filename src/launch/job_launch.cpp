@@ -17,6 +17,7 @@
 #include "launch/rank_watch.hpp"
 #include "launch/run.hpp"
 #include "memory/arena.hpp"
+#include "plan/phases.hpp"
 #include "runtime/snapshot.hpp"
 
 namespace penstock {
@@ -68,7 +69,7 @@ constexpr std::size_t most_nodes_named = 8;
     std::optional<Error> failure;
     if (world.rank() == 0) {
         try {
-            mine = "+" + RunDirectory::create(options.runs_dir, plan.pipeline).path();
+            mine = "+" + RunDirectory::create(options.runs_dir, run_name(plan)).path();
         } catch (const Error& error) {
             failure = error;
             mine = "-";

@@ -135,7 +135,7 @@ HostInfo HostInfo::here() {
     return {host_name(), address_of_host(), getpid()};
 }
 
-RunDirectory RunDirectory::create(const std::string& runs_dir, const std::string& pipeline) {
+RunDirectory RunDirectory::create(const std::string& runs_dir, const std::string& name) {
     std::error_code failed;
     const auto base = std::filesystem::absolute(runs_dir, failed).lexically_normal();
     std::filesystem::create_directories(base, failed);
@@ -147,7 +147,7 @@ RunDirectory RunDirectory::create(const std::string& runs_dir, const std::string
         std::uint16_t random = 0;
         if (getrandom(&random, sizeof random, 0) != static_cast<ssize_t>(sizeof random))
             random = static_cast<std::uint16_t>(attempt);
-        const std::string path = (base / fmt::format("{}-{}-{:04x}", pipeline, local_time_text(), random)).string();
+        const std::string path = (base / fmt::format("{}-{}-{:04x}", name, local_time_text(), random)).string();
         if (mkdir(path.c_str(), 0700) != 0) {
             if (errno == EEXIST) continue;
             throw file_error("cannot make the run directory", path);
@@ -175,6 +175,12 @@ void RunDirectory::write_start(const Plan& plan, std::string_view launched_by) c
     if (const char* job = std::getenv("SLURM_JOB_ID")) start["slurm_job_id"] = job;
     if (const char* cluster = std::getenv("SLURM_CLUSTER_NAME")) start["slurm_cluster"] = cluster;
     if (const char* restart = std::getenv("SLURM_RESTART_COUNT")) start["slurm_restart"] = std::atoi(restart);
+    if (plan.phase) {
+        start["phase"] = {{"name", plan.phase->name},
+                          {"number", plan.phase->number},
+                          {"of", plan.phase->of},
+                          {"runs", plan.phase->runs}};
+    }
     start["version"] = version;
     utsname machine{};
     if (uname(&machine) == 0)

@@ -32,9 +32,9 @@ struct HostInfo {
 /// Folders are 0700 and files 0600; status files are replaced atomically.
 class RunDirectory {
 public:
-    /// Makes `<runs_dir>/<pipeline>-<time>-<random>/`.
+    /// Makes `<runs_dir>/<name>-<time>-<random>/`.
     /// @throws Error{invalid_input} if it cannot be made there, Error{exhausted} if the disk is full.
-    [[nodiscard]] static RunDirectory create(const std::string& runs_dir, const std::string& pipeline);
+    [[nodiscard]] static RunDirectory create(const std::string& runs_dir, const std::string& name);
     /// The same folder, seen from another process of the run.
     explicit RunDirectory(std::string path) : path_{std::move(path)} {}
 

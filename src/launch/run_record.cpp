@@ -91,6 +91,20 @@ void check_life(RunRecord& run) {
                            run.coordinator.pid, run.coordinator.host.empty() ? "?" : run.coordinator.host);
 }
 
+[[nodiscard]] RunRecord::Phase phase_of(const Json& about) {
+    const auto at = about.find("phase");
+    if (at == about.end() || !at->is_object()) return {};
+    RunRecord::Phase phase{.name = value_of<std::string>(*at, "name", ""),
+                           .number = value_of<std::uint64_t>(*at, "number", 0),
+                           .of = value_of<std::uint64_t>(*at, "of", 0)};
+    const auto runs = at->find("runs");
+    if (runs == at->end() || !runs->is_object()) return phase;
+    for (const auto& [name, path] : runs->items()) {
+        if (path.is_string()) phase.earlier.emplace_back(name, path.get<std::string>());
+    }
+    return phase;
+}
+
 [[nodiscard]] std::string names_of_newest(const std::vector<std::string>& runs) {
     constexpr std::size_t most = 5;
     std::string text;
@@ -120,6 +134,10 @@ std::optional<std::string> run_file_text(const std::string& path) {
 
 std::string RunRecord::name() const {
     return fs::path{path}.filename().string();
+}
+
+std::string RunRecord::phase_words() const {
+    return phase.name.empty() ? "" : fmt::format("phase {} ({} of {})", phase.name, phase.number, phase.of);
 }
 
 bool RunRecord::is_over() const noexcept {
@@ -161,6 +179,7 @@ RunRecord read_run(const std::string& path) {
     run.slurm_job = value_of<std::string>(about, "slurm_job_id", "");
     run.slurm_cluster = value_of<std::string>(about, "slurm_cluster", "");
     run.slurm_restart = value_of<int>(about, "slurm_restart", 0);
+    run.phase = phase_of(about);
 
     auto text = run_file_text(path + "/status.json");
     const Json status = json_of(text);

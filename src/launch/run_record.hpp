@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "launch/process_identity.hpp"
@@ -29,10 +30,19 @@ struct RunRecord {
     std::string slurm_cluster = {};
     int slurm_restart = 0;    ///< How often the job had been requeued before.
     std::string status = {};  ///< The text of status.json, if it is JSON.
+    /// Where it stands among the phases of its pipeline; no name for one without phases.
+    struct Phase {
+        std::string name = {};
+        std::uint64_t number = 0;
+        std::uint64_t of = 0;
+        std::vector<std::pair<std::string, std::string>> earlier = {};  ///< Names and run directories of those before.
+    } phase = {};
 
     static constexpr std::chrono::seconds silent_after{30};
 
     [[nodiscard]] std::string name() const;
+    /// "phase make (1 of 2)"; empty for a pipeline without phases.
+    [[nodiscard]] std::string phase_words() const;
     /// Nothing more will come.
     [[nodiscard]] bool is_over() const noexcept;
     /// What the program would have ended with: that of a process that is gone for a lost run. REQUIRES: it is over and

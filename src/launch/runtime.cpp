@@ -7,8 +7,10 @@
 #include "base/quantity.hpp"
 #include "launch/job_launch.hpp"
 #include "launch/local_processes.hpp"
+#include "launch/phases.hpp"
 #include "launch/run.hpp"
 #include "launch/run_directory.hpp"
+#include "plan/phases.hpp"
 #include "runtime/snapshot.hpp"
 
 namespace penstock {
@@ -18,7 +20,7 @@ namespace {
     if (options.transport == TransportKind::mpi) {
         throw Error{Errc::unsupported, "transport 'mpi' needs an MPI job; start the run with mpirun or srun"};
     }
-    const RunDirectory directory = RunDirectory::create(options.runs_dir, plan.pipeline);
+    const RunDirectory directory = RunDirectory::create(options.runs_dir, run_name(plan));
     const RunContext run{plan, registry, options, directory, "local processes"};
     LocalProcesses processes{plan.ranks(), options.start_timeout, [&](Rank rank) { return plan.label(rank); },
                              [&](Rank, Bootstrap& bootstrap) { return run_instance(run, bootstrap); }};
@@ -32,6 +34,13 @@ namespace {
 void force_transport(Plan& plan, TransportKind forced) {
     if (forced == TransportKind::automatic) return;
     for (PlannedChannel& channel : plan.channels) channel.transport = forced;
+}
+
+[[noreturn]] void refuse_phases(const Chain& chain) {
+    throw Error{Errc::unsupported,
+                "pipeline '" + chain.pipeline + "' has " + std::to_string(chain.phases.size()) +
+                    " phases, and the ranks of a job can be those of one; `penstock launch` makes a job of each, "
+                    "--phase STAGE runs one of them, and `penstock run` without mpirun and srun all of them"};
 }
 
 /// "--name value" or "--name=value" at argv[i]; moves i on past the value.
@@ -99,6 +108,10 @@ constexpr std::array<std::pair<std::string_view, LogLevel>, 4> levels{
             options.stall_timeout = duration_of("--stall-timeout", stall);
         } else if (const char* level = value("--log-level")) {
             options.log_level = one_of("--log-level", level, levels);
+        } else if (const char* phase = value("--phase")) {
+            options.phase = phase;
+        } else if (const char* earlier = value("--earlier")) {
+            options.earlier.emplace_back(earlier);
         }
     }
     return options;
@@ -134,8 +147,15 @@ RunResult Runtime::try_run(const PipelineSpec& spec) {
     bool has_plan = false;
     try {
         const bool fills = std::ranges::find(spec.stages, StageSpec::fill, &StageSpec::instances) != spec.stages.end();
-        Plan plan = make_plan(spec, state_->registry, in_job && fills ? job_size() : 0);
-        force_transport(plan, options.transport);
+        Chain chain = make_chain(spec, state_->registry, in_job && fills ? job_size() : 0);
+        for (Plan& plan : chain.phases) force_transport(plan, options.transport);
+        const bool runs_all = chain.phases.size() > 1 && options.phase.empty() && options.earlier.empty();
+        if (runs_all && in_job) refuse_phases(chain);
+        if (runs_all) {
+            return run_phases(chain, options,
+                              [&](const Plan& plan) { return run_local(plan, state_->registry, options); });
+        }
+        const Plan plan = chosen_phase(chain, options, speaks_for_job(options.launch));
         has_plan = true;
         return in_job ? run_job(launch, plan, state_->registry, options) : run_local(plan, state_->registry, options);
     } catch (const Error& error) {

@@ -103,6 +103,11 @@ std::string submit_job(const std::string& script) {
     return id;
 }
 
+void cancel_job(const std::string& id) {
+    const auto answer = answer_of({"scancel", id}, {}, longest_answer);
+    if (answer.exit_code != 0) throw Error{Errc::disconnected, "scancel cannot end job " + id + ": " + said(answer)};
+}
+
 std::string try_job(const std::string& script) {
     return said(sbatch({"sbatch", "--test-only"}, script));
 }

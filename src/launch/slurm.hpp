@@ -31,6 +31,9 @@ struct SlurmJobState {
 /// @throws Error with what sbatch says, of the kind that it means.
 [[nodiscard]] std::string submit_job(const std::string& script);
 
+/// Ends a job, or sees that it never starts. @throws Error if Slurm does not answer.
+void cancel_job(const std::string& id);
+
 /// When and where the job would start, in Slurm's words. @throws Error as `submit_job`.
 [[nodiscard]] std::string try_job(const std::string& script);
 

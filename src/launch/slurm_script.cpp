@@ -100,6 +100,25 @@ unset SLURM_NTASKS_PER_NODE # the room of a node; srun takes it for the number o
     return text + ")\nnode_count=" + std::to_string(job.node_count) + std::string{name_nodes};
 }
 
+/// Once, before the ranks: each of them would look through all runs.
+[[nodiscard]] std::string find_earlier(const SlurmJob& job) {
+    std::string text;
+    for (std::size_t i = 0; i < job.earlier.size(); ++i) {
+        text += i == 0 ? "\n# The runs of the phases before.\n" : "";
+        text += "earlier_" + std::to_string(i + 1) + "=$(\"$penstock\" status --runs-dir \"$runs_dir\" --path " +
+                shell_word(job.earlier[i].second) + ") || exit\n";
+    }
+    return text;
+}
+
+[[nodiscard]] std::string phase_words(const SlurmJob& job) {
+    std::string text = job.phase.empty() ? "" : " --phase " + shell_word(job.phase);
+    for (std::size_t i = 0; i < job.earlier.size(); ++i) {
+        text += " --earlier " + shell_word(job.earlier[i].first) + "=\"$earlier_" + std::to_string(i + 1) + '"';
+    }
+    return text;
+}
+
 }  // namespace
 
 std::string sbatch_script(const SlurmJob& job) {
@@ -115,6 +134,7 @@ std::string sbatch_script(const SlurmJob& job) {
     text += "\npenstock=" + shell_word(job.program) + "\n";
     text += "runs_dir=" + shell_word(job.runs_dir) + "\n";
     text += trap;
+    text += find_earlier(job);
     if (!job.nodes.empty()) text += host_file(job);
     text += "srun";
     if (!job.mpi.empty()) text += " --mpi=" + shell_word(job.mpi);
@@ -123,6 +143,7 @@ std::string sbatch_script(const SlurmJob& job) {
     if (job.cpus_per_task > 1) text += " --cpus-per-task=" + std::to_string(job.cpus_per_task);
     text += " \\\n    \"$penstock\" run --runs-dir \"$runs_dir\"";
     for (const std::string& word : job.run_words) text += " " + shell_word(word);
+    text += phase_words(job);
     text += tail;
     return text;
 }

@@ -28,6 +28,10 @@ struct SlurmJob {
     std::string program;  ///< The path of penstock.
     std::string runs_dir;
     std::vector<std::string> run_words;  ///< What stands behind `penstock run`.
+
+    std::string phase = {};  ///< Of a pipeline with phases, the one that is run.
+    /// The phases before it and the jobs that they are. Their run directories are looked up when the job starts.
+    std::vector<std::pair<std::string, std::string>> earlier = {};
 };
 
 /// The script that sbatch gets. Any text in the job is safe but for control characters.

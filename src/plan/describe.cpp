@@ -7,6 +7,7 @@
 #include "base/format.hpp"
 #include "base/quote.hpp"
 #include "base/table.hpp"
+#include "plan/phases.hpp"
 #include "plan/placement.hpp"
 
 namespace penstock {
@@ -113,10 +114,26 @@ std::string_view transport_reason(TransportKind transport) noexcept {
     return "";
 }
 
+std::string phase_line(const Plan& plan) {
+    if (!plan.phase) return {};
+    std::string text = phase_words(plan);
+    for (const std::string& name : plan.phase->after)
+        text += (&name == &plan.phase->after.front() ? ", after " : ", ") + name;
+    return text;
+}
+
+std::string describe(const Chain& chain, const std::vector<std::vector<std::uint32_t>>& nodes) {
+    std::string text;
+    for (std::size_t i = 0; i < chain.phases.size(); ++i) {
+        text += (i == 0 ? "" : "\n") + describe(chain.phases[i], nodes[i]);
+    }
+    return text;
+}
+
 std::string describe(const Plan& plan, NodesOfRanks nodes) {
-    return "pipeline " + plan.pipeline + ": " + std::to_string(plan.stages.size()) + " stages, " +
-           std::to_string(plan.channels.size()) + " channels, " + std::to_string(plan.ranks()) + " processes\n\n" +
-           RankTable{plan, nodes}.text() + '\n' + channel_table(plan);
+    return "pipeline " + plan.pipeline + (plan.phase ? ", " + phase_line(plan) : "") + ": " +
+           std::to_string(plan.stages.size()) + " stages, " + std::to_string(plan.channels.size()) + " channels, " +
+           std::to_string(plan.ranks()) + " processes\n\n" + RankTable{plan, nodes}.text() + '\n' + channel_table(plan);
 }
 
 }  // namespace penstock

@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <penstock/plan.hpp>
 
@@ -18,6 +19,12 @@ using NodesOfRanks = std::span<const std::uint32_t>;
 /// The same for programs, as JSON text; `plan.json` of a run directory.
 [[nodiscard]] std::string plan_json(const Plan& plan, NodesOfRanks nodes = {});
 
+/// All phases. @param nodes  One for each of them.
+[[nodiscard]] std::string describe(const Chain& chain, const std::vector<std::vector<std::uint32_t>>& nodes);
+[[nodiscard]] std::string plan_json(const Chain& chain, const std::vector<std::vector<std::uint32_t>>& nodes);
+
+/// "phase reduce (2 of 2), after make"; nothing for a plan without phases.
+[[nodiscard]] std::string phase_line(const Plan& plan);
 /// "balance", "hash by id", "balance, if energy > 5, 1 of 10".
 [[nodiscard]] std::string route_text(const PlannedChannel& channel);
 /// "direct", "central, by value".

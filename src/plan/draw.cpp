@@ -9,6 +9,7 @@
 #include "base/quote.hpp"
 #include "plan/describe.hpp"
 #include "plan/graph.hpp"
+#include "plan/phases.hpp"
 
 namespace penstock {
 namespace {
@@ -136,6 +137,29 @@ std::string_view dot_shape(OperatorKind kind) noexcept {
     return "box";
 }
 
+/// @param indent  Before each line.
+std::string dot_body(const Plan& plan, const std::string& indent) {
+    std::string text;
+    for (const auto& stage : plan.stages) {
+        text += indent + "\"" + stage.name + "\" [shape=" + std::string{dot_shape(stage.kind)} + ", label=\"" +
+                title(stage) + "\\n" + stage.operator_name + "\"];\n";
+    }
+    for (const auto& channel : plan.channels) {
+        text += indent + "\"" + plan.stages[channel.from].name + "\" -> \"" + plan.stages[channel.to].name +
+                "\" [label=" + in_quotes(edge_text(channel)) + "];\n";
+    }
+    return text;
+}
+
+std::string dot_head(const std::string& pipeline) {
+    return "digraph " + in_quotes(pipeline) + " {\n  rankdir=LR;\n  node [fontname=\"sans-serif\"];\n" +
+           "  edge [fontname=\"sans-serif\", fontsize=10];\n";
+}
+
+std::string cluster(const std::string& phase) {
+    return "\"cluster_" + phase + '"';
+}
+
 }  // namespace
 
 std::string draw_ascii(const Plan& plan) {
@@ -143,16 +167,31 @@ std::string draw_ascii(const Plan& plan) {
 }
 
 std::string draw_dot(const Plan& plan) {
-    std::string text = "digraph " + in_quotes(plan.pipeline) +
-                       " {\n  rankdir=LR;\n  node [fontname=\"sans-serif\"];\n" +
-                       "  edge [fontname=\"sans-serif\", fontsize=10];\n";
-    for (const auto& stage : plan.stages) {
-        text += "  \"" + stage.name + "\" [shape=" + std::string{dot_shape(stage.kind)} + ", label=\"" + title(stage) +
-                "\\n" + stage.operator_name + "\"];\n";
+    return dot_head(plan.pipeline) + dot_body(plan, "  ") + "}\n";
+}
+
+std::string draw_ascii(const Chain& chain) {
+    std::string text;
+    for (const Plan& plan : chain.phases) {
+        if (plan.phase) text += (text.empty() ? "" : "\n") + phase_line(plan) + "\n\n";
+        text += draw_ascii(plan);
     }
-    for (const auto& channel : plan.channels) {
-        text += "  \"" + plan.stages[channel.from].name + "\" -> \"" + plan.stages[channel.to].name +
-                "\" [label=" + in_quotes(edge_text(channel)) + "];\n";
+    return text;
+}
+
+std::string draw_dot(const Chain& chain) {
+    if (chain.phases.size() == 1) return draw_dot(chain.phases.front());
+    std::string text = dot_head(chain.pipeline) + "  compound=true;\n";
+    for (const Plan& plan : chain.phases) {
+        text += "  subgraph " + cluster(plan.phase->name) + " {\n    label=" + in_quotes(phase_words(plan)) + ";\n" +
+                dot_body(plan, "    ") + "  }\n";
+    }
+    for (const Plan& plan : chain.phases) {
+        // Between two stages in the language, drawn between the boxes.
+        for (const std::string& before : plan.phase->after) {
+            text += "  \"" + chain.phase_of(before).stages.back().name + "\" -> \"" + plan.stages.front().name +
+                    "\" [style=dashed, ltail=" + cluster(before) + ", lhead=" + cluster(plan.phase->name) + "];\n";
+        }
     }
     return text + "}\n";
 }

@@ -13,4 +13,8 @@ namespace penstock {
 /// The graph in Graphviz's language.
 [[nodiscard]] std::string draw_dot(const Plan& plan);
 
+/// All phases: one below the other, or as boxes that wait for each other.
+[[nodiscard]] std::string draw_ascii(const Chain& chain);
+[[nodiscard]] std::string draw_dot(const Chain& chain);
+
 }  // namespace penstock

@@ -15,6 +15,7 @@
 #include "base/quote.hpp"
 #include "plan/check_graph.hpp"
 #include "plan/graph.hpp"
+#include "plan/phases.hpp"
 #include "spec/names.hpp"
 #include "spec/problems.hpp"
 
@@ -40,8 +41,9 @@ std::string name_problem(std::string_view what, std::string_view name) {
 
 class Planner {
 public:
-    Planner(const PipelineSpec& spec, const Registry& registry, std::uint32_t processes)
-        : spec_{spec}, registry_{registry}, processes_{processes}, problems_{subject_of(spec)} {}
+    /// @param is_phase  The specification is a part of one that has been checked.
+    Planner(const PipelineSpec& spec, const Registry& registry, std::uint32_t processes, bool is_phase = false)
+        : spec_{spec}, registry_{registry}, processes_{processes}, is_phase_{is_phase}, problems_{subject_of(spec)} {}
 
     Plan run() {
         check_size();
@@ -52,8 +54,9 @@ public:
         for (PlannedChannel& channel : plan_.channels) choose_dispatch(channel);
         for (std::size_t i = 0; i < spec_.stages.size(); ++i) check_parking(plan_.stages[i], spec_.stages[i]);
         check_placements();
-        check_ranks();
+        if (!has_phases(spec_)) check_ranks();
         check_graph(parts_, problems_);
+        if (!is_phase_) check_phases(spec_, parts_, plan_, problems_);
         problems_.throw_if_any();
         place_instances();
         return std::move(plan_);
@@ -315,6 +318,7 @@ private:
     const PipelineSpec& spec_;
     const Registry& registry_;
     std::uint32_t processes_;
+    bool is_phase_;
     Problems problems_;
     std::unordered_map<std::string_view, std::uint16_t> stage_numbers_;
     std::unordered_set<std::string> channel_names_;
@@ -325,7 +329,23 @@ private:
 }  // namespace
 
 Plan make_plan(const PipelineSpec& spec, const Registry& registry, std::uint32_t processes) {
-    return Planner{spec, registry, processes}.run();
+    Plan plan = Planner{spec, registry, processes}.run();
+    if (!has_phases(spec)) return plan;
+    throw Error{Errc::unsupported, subject_of(spec) +
+                                       " has phases (\"after\"), which run one after the other, where "
+                                       "one run is asked for; give it the stages of one phase"};
+}
+
+Chain make_chain(const PipelineSpec& spec, const Registry& registry, std::uint32_t processes) {
+    Chain chain{.pipeline = spec.name, .phases = {}};
+    chain.phases.push_back(Planner{spec, registry, processes}.run());
+    if (!has_phases(spec)) return chain;
+    chain.phases.clear();
+    for (const PhaseSpec& phase : split_phases(spec)) {
+        chain.phases.push_back(Planner{phase.spec, registry, processes, true}.run());
+        chain.phases.back().phase = phase.info;
+    }
+    return chain;
 }
 
 }  // namespace penstock

@@ -70,17 +70,35 @@ Json rank_json(const Plan& plan, std::uint32_t rank, NodesOfRanks nodes) {
                      rank, nodes);
 }
 
-}  // namespace
+Json phase_json(const PhaseInfo& phase) {
+    Json json{{"name", phase.name}, {"number", phase.number}, {"of", phase.of}, {"after", phase.after}};
+    if (!phase.runs.empty()) json["runs"] = phase.runs;
+    return json;
+}
 
-std::string plan_json(const Plan& plan, NodesOfRanks nodes) {
-    Json json{{"pipeline", plan.pipeline},
-              {"processes", plan.ranks()},
-              {"stages", Json::array()},
-              {"channels", Json::array()},
-              {"ranks", Json::array()}};
+Json whole_json(const Plan& plan, NodesOfRanks nodes) {
+    Json json{{"pipeline", plan.pipeline}};
+    if (plan.phase) json["phase"] = phase_json(*plan.phase);
+    json.update({{"processes", plan.ranks()},
+                 {"stages", Json::array()},
+                 {"channels", Json::array()},
+                 {"ranks", Json::array()}});
     for (const auto& stage : plan.stages) json["stages"].push_back(stage_json(plan, stage));
     for (const auto& channel : plan.channels) json["channels"].push_back(channel_json(plan, channel));
     for (std::uint32_t rank = 0; rank < plan.ranks(); ++rank) json["ranks"].push_back(rank_json(plan, rank, nodes));
+    return json;
+}
+
+}  // namespace
+
+std::string plan_json(const Plan& plan, NodesOfRanks nodes) {
+    return whole_json(plan, nodes).dump(2) + '\n';
+}
+
+std::string plan_json(const Chain& chain, const std::vector<std::vector<std::uint32_t>>& nodes) {
+    Json json{{"pipeline", chain.pipeline}, {"processes", chain.ranks()}, {"phases", Json::array()}};
+    for (std::size_t i = 0; i < chain.phases.size(); ++i)
+        json["phases"].push_back(whole_json(chain.phases[i], nodes[i]));
     return json.dump(2) + '\n';
 }
 

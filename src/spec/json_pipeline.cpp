@@ -27,8 +27,6 @@ constexpr std::array<std::string_view, 13> channel_keys{"name",     "from",     
 constexpr std::array<std::string_view, 2> capacity_keys{"payloads", "bytes"};
 constexpr std::array<std::string_view, 2> placement_keys{"with", "per_node"};
 
-constexpr std::array<std::string_view, 1> later_stage_keys{"after"};
-
 /// Whether the value is an object; adds the problem if not.
 bool is_object(FileProblems& problems, const JsonValue& value, const std::string& pointer, std::string_view advice) {
     if (value.object() != nullptr) return true;
@@ -113,7 +111,6 @@ private:
         const JsonFields fields{problems_, value, pointer};
         StageSpec stage{.name = "", .operator_name = "", .where = problems_.place(value.line, pointer)};
         fields.refuse_unknown_keys(stage_keys);
-        for (const auto key : later_stage_keys) fields.refuse_unavailable(key);
         fields.require("name", "\"make\"");
         fields.require("operator", "\"records\"");
         if (auto name = fields.name("name", "make")) stage.name = std::move(*name);
@@ -126,6 +123,7 @@ private:
         read_env(fields, stage);
         read_placement(fields, stage);
         read_timeout(fields, stage);
+        read_after(fields, stage);
         return stage;
     }
 
@@ -219,6 +217,20 @@ private:
             fields.refuse("timeout", "must be a text like \"90s\" or \"2h\", more than 0 and at most a year, not " +
                                          value->text() + "; write \"timeout\": \"90s\"");
         }
+    }
+
+    /// The name of a stage, or a list of them.
+    static void read_after(const JsonFields& fields, StageSpec& stage) {
+        const JsonValue* value = fields.find("after");
+        if (value == nullptr) return;
+        const auto add = [&stage](const JsonValue& each) {
+            const auto* name = std::get_if<std::string>(&each.value);
+            if (name != nullptr) stage.after.push_back(*name);
+            return name != nullptr;
+        };
+        if (const auto* list = value->list(); list != nullptr ? std::ranges::all_of(*list, add) : add(*value)) return;
+        fields.refuse("after", "must be the name of a stage or a list of such names, not " + value->text() +
+                                   "; write \"after\": [\"make\"]");
     }
 
     void read_env(const JsonFields& fields, StageSpec& stage) {

@@ -1,6 +1,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 #include <penstock/error.hpp>
 #include <penstock/plan.hpp>
@@ -21,12 +22,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         } catch (const penstock::Error&) {
             __builtin_trap();
         }
-        const auto plan = penstock::make_plan(spec, registry);
-        if (plan.ranks() > 1000) return 0;  // texts as long as that teach nothing
-        static_cast<void>(penstock::draw_ascii(plan));
-        static_cast<void>(penstock::draw_dot(plan));
-        static_cast<void>(penstock::describe(plan));
-        static_cast<void>(penstock::plan_json(plan));
+        const auto chain = penstock::make_chain(spec, registry);
+        if (chain.ranks() > 1000) return 0;  // texts as long as that teach nothing
+        const std::vector<std::vector<std::uint32_t>> nodes(chain.phases.size());
+        static_cast<void>(penstock::draw_ascii(chain));
+        static_cast<void>(penstock::draw_dot(chain));
+        static_cast<void>(penstock::describe(chain, nodes));
+        static_cast<void>(penstock::plan_json(chain, nodes));
     } catch (const penstock::Error&) {
         return 0;
     }

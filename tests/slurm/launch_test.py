@@ -325,6 +325,83 @@ class Placed(SlurmTestCase):
         self.assertRegex(warned[0], '^stage "processor" is to be placed "pack", but has 2 on n1, 1 on n2, 1 on n3, 2 on n4;')
 
 
+TWO_PHASES = SOURCE / "jobs" / "two-phases.json"
+
+
+class Chained(SlurmTestCase):
+    """A job for each phase of a pipeline."""
+
+    def launch_chain(self, *options, code=0, pipeline=TWO_PHASES):
+        """@return what the launch said, and the ids of the two jobs."""
+        run = self.launch(pipeline, *options)
+        run.wait(2 * LONGEST_JOB_S)
+        self.assertRegex(run.out, r"^\d+\n\d+\n$", run.err)
+        self.jobs += run.out.split()
+        said = "".join(self.output_of(job) for job in self.jobs)
+        self.assertEqual(run.popen.returncode, code, run.err + said)
+        return run, self.jobs[-2], self.jobs[-1]
+
+    def test_runs_the_second_phase_with_the_results_of_the_first(self):
+        run, first, second = self.launch_chain("--wait", "--set", "scale.instances=1")
+
+        made, read = self.folder_of_job(first), self.folder_of_job(second)
+        self.assert_demo_rows(made.result("records.csv"), range(100_000))
+        self.assertEqual(read.counter("read", "records"), 100_000)
+        self.assertEqual(read.json("run.json")["phase"],
+                         {"name": "read", "number": 2, "of": 2, "runs": {"make": str(made.path)}})
+        self.assertEqual([folder.json("run.json")["processes"] for folder in (made, read)], [4, 5])
+        for job, tasks in ((first, 4), (second, 5)):
+            self.assertIn(f"NumTasks={tasks} ", slurm("scontrol", "show", "job", job))
+        self.assertEqual(slurm("squeue", "-h", "-t", "all", "-j", second, "-o", "%j"), "two-phases-read")
+        self.assertRegex(run.err, f"job {first}: the run is completed, exit code 0; .*\n"
+                                  f"job {second}: the run is completed, exit code 0; ")
+
+    def test_waits_in_the_queue_for_the_phase_before(self):
+        _, first, second = self.launch_chain("--set", "make.total_batches=0", "--set", "make.interval=1ms")
+        self.folder_of_job(first)
+
+        self.assertEqual(state_of(second), "PENDING")
+        self.assertIn(f"Dependency=afterok:{first}", slurm("scontrol", "show", "job", second))
+        self.assertRegex(slurm("scontrol", "show", "job", second), "KillOInInvalidDependent=Yes|KillOInvDependent=Yes")
+
+    def test_ends_with_the_code_of_the_phase_that_fails(self):
+        failing = json.loads(TWO_PHASES.read_text())
+        failing["stages"][0] = stage("make", "file_source", input="no-such-file")
+        del failing["stages"][1]
+        failing["channels"][:2] = [{"from": "make", "to": "write"}]
+        failing["stages"][1]["operator"], failing["stages"][1]["params"] = "file_sink", {"output": "records.csv"}
+        run, first, second = self.launch_chain("--wait", code=2, pipeline=failing)
+
+        self.assertIn("no-such-file", run.err)
+        self.assertIn(f"job {second}: phase read is not started, as phase make has not succeeded", run.err)
+        self.assertEqual([state_of(first), state_of(second)], ["FAILED", "CANCELLED"])
+        self.assertEqual(len(list(self.runs_dir.iterdir())), 1)
+
+    def test_ends_when_a_phase_is_cancelled(self):
+        _, first, second = self.launch_chain("--set", "make.total_batches=0", "--set", "make.interval=1ms")
+        folder = self.folder_of_job(first)
+        wait_until(lambda: folder.result("records.csv").exists(), "there are results")
+        self.assert_code(self.command("cancel", first, "--runs-dir", self.runs_dir), 0)
+
+        self.wait_for_job(first, "FAILED")
+        self.wait_for_job(second, "CANCELLED")
+        self.assertEqual(folder.status["exit_code"], TERMINATED)
+
+    def test_runs_a_later_phase_again_with_the_results_of_an_earlier_job(self):
+        _, first, _ = self.launch_chain("--wait")
+        again = self.launch_to_end(TWO_PHASES, "--phase", "read", "--earlier", f"make={first}", "--set",
+                                   "reduce.bins=10")
+        rows = self.folder_of_job(again.out.strip()).result("spectrum.csv").read_text().splitlines()
+        self.assertEqual(len(rows), 1 + 2 + 10)
+
+    def test_explains_itself_without_a_job(self):
+        run = self.launch(TWO_PHASES, "--dry-run")
+        self.assert_code(run, 0)
+        self.assertEqual(len(re.findall(r"^Slurm: Job \d+ to start at", run.out, re.MULTILINE)), 2, run.out)
+        self.assertRegex(run.out, r"# ==== JOB2: phase read \(2 of 2\), after make; .*====\n#!/bin/bash\n")
+        self.assertEqual(slurm("squeue", "-h", "-n", "two-phases-make,two-phases-read"), "")
+
+
 class Stopped(SlurmTestCase):
     def test_by_penstock_cancel_drains(self):
         job = self.submit(ENDLESS, "-N", "2")

@@ -144,6 +144,26 @@ TEST_F(RunRecordTest, IsFoundByTheJobOfSlurmThatItIs) {
     EXPECT_THAT(refusal_of([&] { static_cast<void>(find_run(runs.string(), "4712")); }), HasSubstr("no run \"4712\""));
 }
 
+TEST_F(RunRecordTest, KnowsItsPhaseAndTheRunsOfThoseBefore) {
+    const RunDirectory directory{make("of-a-phase", R"({"state": "completed"})")};
+    EXPECT_EQ(read_run(directory.path()).phase_words(), "");
+
+    const Plan plan{.pipeline = "line",
+                    .stages = {},
+                    .channels = {},
+                    .phase = PhaseInfo{.name = "b", .number = 2, .of = 3, .runs = {{"a", "/runs/a"}}}};
+    directory.write_start(plan, "somebody");
+    const auto run = read_run(directory.path());
+    EXPECT_EQ(run.phase_words(), "phase b (2 of 3)");
+    ASSERT_EQ(run.phase.earlier.size(), 1U);
+    EXPECT_EQ(run.phase.earlier[0], std::make_pair(std::string{"a"}, std::string{"/runs/a"}));
+
+    directory.replace("run.json", R"({"pipeline": "line", "phase": {"name": 3, "runs": ["x"]}})");
+    EXPECT_EQ(read_run(directory.path()).phase_words(), "");
+    directory.replace("run.json", R"({"pipeline": "line", "phase": "b"})");
+    EXPECT_EQ(read_run(directory.path()).phase_words(), "");
+}
+
 TEST_F(RunRecordTest, EndsAsAProcessThatIsGoneWhenItIsLost) {
     EXPECT_EQ(read_run(make("demo", R"({"state": "running"})", gone())).end_code(), 6);
 }

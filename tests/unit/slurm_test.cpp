@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "launch/child_command.hpp"
+#include "launch/slurm_chain.hpp"
 #include "launch/slurm_script.hpp"
 #include "support/scratch_folder.hpp"
 #include "unit/error_of.hpp"
@@ -127,6 +128,53 @@ TEST(SbatchScript, RefusesTextThatWouldLeaveItsLine) {
 
     job.name = std::string(5000, 'x');
     EXPECT_THAT(refusal_of([&] { static_cast<void>(sbatch_script(job)); }), HasSubstr("is longer than"));
+}
+
+/// Three phases: b after a, c after a and b.
+[[nodiscard]] Chain three_phases() {
+    const auto phase = [](std::string name, std::uint32_t number, std::vector<std::string> after) {
+        return Plan{.pipeline = "p",
+                    .stages = {},
+                    .channels = {},
+                    .phase = PhaseInfo{.name = std::move(name), .number = number, .of = 3, .after = std::move(after)}};
+    };
+    return {.pipeline = "p", .phases = {phase("a", 1, {}), phase("b", 2, {"a"}), phase("c", 3, {"b"})}};
+}
+
+TEST(ChainedScript, WaitsForThePhasesBeforeAndFindsTheirRuns) {
+    const Chain chain = three_phases();
+    SlurmJob job = demo();
+    job.options = {{"dependency", "afterany:3"}, {"partition", "cpu"}};
+
+    EXPECT_THAT(chained_script(chain, chain.phases[0], job, {}),
+                AllOf(HasSubstr("--dependency=afterany:3\n"), HasSubstr("=10 --phase a\n"), Not(HasSubstr("earlier")),
+                      Not(HasSubstr("kill-on-invalid-dep"))));
+    EXPECT_THAT(chained_script(chain, chain.phases[2], job, {{"a", "12"}, {"b", "13"}}),
+                AllOf(HasSubstr("#SBATCH --dependency=afterok:13\n#SBATCH --kill-on-invalid-dep=yes\n"),
+                      HasSubstr("earlier_1=$(\"$penstock\" status --runs-dir \"$runs_dir\" --path 12) || exit\n"
+                                "earlier_2=$(\"$penstock\" status --runs-dir \"$runs_dir\" --path 13) || exit\n"),
+                      HasSubstr("--phase c --earlier a=\"$earlier_1\" --earlier b=\"$earlier_2\"\n"),
+                      Not(HasSubstr("afterany"))));
+}
+
+TEST(ChainedScript, LeavesTheUserTheLastWordOnWhatCanNeverStart) {
+    const Chain chain = three_phases();
+    SlurmJob job = demo();
+    job.options = {{"kill-on-invalid-dep", "no"}};
+
+    EXPECT_THAT(chained_script(chain, chain.phases[1], job, stand_ins(chain)),
+                AllOf(HasSubstr("afterok:JOB1"), HasSubstr("invalid-dep=no"), Not(HasSubstr("invalid-dep=yes"))));
+}
+
+TEST(ChainedScript, EndsWhereARunIsNotFound) {
+    FakePrograms programs;
+    programs.add("penstock", "[ \"$1\" = status ] && { echo there is no run >&2; exit 2; }; echo started");
+    programs.add("srun", "echo started");
+    const Chain chain = three_phases();
+    SlurmJob job = demo();
+    job.program = programs.path("penstock");
+
+    EXPECT_EQ(bash(chained_script(chain, chain.phases[1], job, {{"a", "12"}}) + "\necho not here\n"), "");
 }
 
 [[nodiscard]] SlurmJob placed() {

@@ -28,7 +28,8 @@ PipelineSpec sample() {
                 .operator_name = "scale",
                 .instances = 3,
                 .placement = StagePlacement::with("make"),
-                .timeout = std::chrono::milliseconds{1500}})
+                .timeout = std::chrono::milliseconds{1500},
+                .after = {"x", "y"}})
         .stage({.name = "eat", .operator_name = "csv_sink", .placement = StagePlacement::on_each_node(2)})
         .channel({.from = "make", .to = "make.more"})
         .channel({.name = "link",
@@ -59,6 +60,7 @@ void expect_equal(const StageSpec& a, const StageSpec& b) {
     EXPECT_EQ(a.device, b.device);
     EXPECT_EQ(a.placement, b.placement);
     EXPECT_EQ(a.timeout, b.timeout);
+    EXPECT_EQ(a.after, b.after);
     EXPECT_EQ(a.env, b.env);
 }
 

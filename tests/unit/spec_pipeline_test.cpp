@@ -274,6 +274,10 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{R"("placement": {"with": 3})", "/stages/0/placement/with: must be a string, not 3"},
         Refusal{R"("timeout": 90)", "must be a text like \"90s\""}, Refusal{R"("timeout": "0s")", "more than 0"},
         Refusal{R"("timeout": "soon")", "not \"soon\""}, Refusal{R"("params": [])", "must be an object, not a list"},
+        Refusal{R"("after": 3)",
+                R"(must be the name of a stage or a list of such names, not 3; write "after": ["make"])"},
+        Refusal{R"("after": ["b", null])", "/stages/0/after: must be the name of a stage"},
+        Refusal{R"("after": {"b": 1})", "/stages/0/after: must be the name of a stage"},
         Refusal{R"("params": {"a": null})", "/stages/0/params/a: must be a boolean, a number"},
         Refusal{R"("params": {"a": [1, {}]})", "/stages/0/params/a/1: must be a boolean, a number"},
         Refusal{R"("params": {"a/b~": {}})", "/stages/0/params/a~1b~0: "},
@@ -316,8 +320,7 @@ TEST_P(UnavailableStage, IsReportedAsUnsupported) {
     EXPECT_THAT(error.what(), AllOf(HasSubstr("not available in"), HasSubstr("version")));
 }
 
-INSTANTIATE_TEST_SUITE_P(Pipeline, UnavailableStage,
-                         testing::Values(R"("after": ["b"])", R"("device": "gpu")", R"("ordered": true)"));
+INSTANTIATE_TEST_SUITE_P(Pipeline, UnavailableStage, testing::Values(R"("device": "gpu")", R"("ordered": true)"));
 
 class UnavailableChannel : public testing::TestWithParam<const char*> {};
 
@@ -340,10 +343,22 @@ TEST(PipelineErrors, NameTheFilterThatIsNone) {
     EXPECT_THAT(parse_error(with_channel(R"("sample": 0)")).what(), HasSubstr("/channels/0/sample"));
 }
 
+TEST(Pipeline, HasStagesAfterOneOrSeveral) {
+    const auto after = [](const std::string& keys) {
+        return parse_pipeline(R"({"stages": [{"name": "a", "operator": "x")" + keys + R"(}], "channels": []})")
+            .stages[0]
+            .after;
+    };
+    EXPECT_THAT(after(R"(, "after": "b")"), testing::ElementsAre("b"));
+    EXPECT_THAT(after(R"(, "after": ["b", "c"])"), testing::ElementsAre("b", "c"));
+    EXPECT_THAT(after(R"(, "after": [])"), testing::IsEmpty());
+    EXPECT_THAT(after(""), testing::IsEmpty());
+}
+
 TEST(PipelineErrors, AreInvalidInputIfAnyIs) {
-    EXPECT_EQ(parse_error(with_stage(R"("after": 1, "bad": 2)")).code(), Errc::invalid_input);
-    EXPECT_EQ(parse_error(with_stage(R"("bad": 2, "after": 1)")).code(), Errc::invalid_input);
-    EXPECT_EQ(parse_error(with_stage(R"("after": 2, "device": "gpu")")).code(), Errc::unsupported);
+    EXPECT_EQ(parse_error(with_stage(R"("ordered": true, "bad": 2)")).code(), Errc::invalid_input);
+    EXPECT_EQ(parse_error(with_stage(R"("bad": 2, "ordered": true)")).code(), Errc::invalid_input);
+    EXPECT_EQ(parse_error(with_stage(R"("ordered": true, "device": "gpu")")).code(), Errc::unsupported);
 }
 
 TEST(Names, OfTransportsAreReadBack) {
