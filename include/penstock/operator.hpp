@@ -123,6 +123,10 @@ public:
     /// themselves.
     [[nodiscard]] virtual Executor& executor() noexcept = 0;
 
+    /// Whether the stage has `"device": "gpu"`. Then the only GPU that CUDA, HIP or Kokkos shows this instance is its
+    /// own, number 0, from before the operator is constructed. Payloads are in host memory all the same.
+    [[nodiscard]] virtual bool has_gpu() const noexcept { return false; }
+
     /// The MPI communicator of the stage's instances, whose ranks are their numbers, as MPI_Comm_f2c takes it; nothing
     /// in a run that MPI has not started. MPI may be used by the thread that runs the operator only. The runtime sends
     /// nothing through it.
@@ -198,6 +202,7 @@ struct OperatorInfo {
     std::string output = {};
     std::vector<ParamInfo> params = {};
     bool any_params = false;  ///< Takes parameters that `params` does not name (operators added without a description).
+    bool gpu = false;         ///< Can use a GPU: a stage of it may have "device": "gpu" (`StageContext::has_gpu`).
 };
 
 /// An operator of one of the three kinds.

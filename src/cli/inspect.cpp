@@ -10,6 +10,7 @@
 
 #include "cli/command.hpp"
 #include "cli/options.hpp"
+#include "cli/own_program.hpp"
 #include "plan/describe.hpp"
 #include "plan/draw.hpp"
 #include "plan/placement.hpp"
@@ -17,8 +18,9 @@
 namespace penstock::cli {
 namespace {
 
-Chain chain_of(const PipelineArguments& arguments, std::uint32_t processes = 0) {
-    return make_chain(load(arguments), Registry::with_builtins(), processes);
+Chain chain_of(const PipelineArguments& arguments, const OwnProgram& program = {}, std::uint32_t processes = 0) {
+    const PipelineSpec spec = load(arguments);
+    return make_chain(spec, registry_for(spec, program), processes);
 }
 
 nlohmann::ordered_json phases_json(const Chain& chain) {
@@ -64,6 +66,7 @@ struct JobShape {
     std::uint32_t processes = 0;
     std::uint32_t nodes = 0;
     std::uint32_t ranks_per_node = 0;
+    OwnProgram program = {};
 
     /// The node of each rank; empty if nobody said how many there are, or no stage where it is to be.
     [[nodiscard]] std::vector<std::uint32_t> place(const Plan& plan) const {
@@ -126,6 +129,7 @@ void add_plan(CLI::App& app, Program& program) {
     command->add_option("--ntasks-per-node", job->ranks_per_node, "Ranks that a node takes; else as many as it gets")
         ->check(CLI::PositiveNumber)
         ->type_name("NUMBER");
+    add_own_program(*command, job->program, "Program of yours that the operators are of which penstock does not know");
     add_json_flag(*command, program, "Print the plan as JSON");
     command->footer(examples({"penstock plan jobs/streaming-demo.json", "penstock plan p.json --nodes 4",
                               "mpirun -n $(penstock plan p.json --json | jq .processes) penstock run p.json"}));
@@ -133,7 +137,7 @@ void add_plan(CLI::App& app, Program& program) {
         program.action = [&program, arguments, job] {
             if (job->ranks_per_node != 0 && job->nodes == 0)
                 throw Error{Errc::invalid_input, "--ntasks-per-node is for --nodes; add that, or leave it out"};
-            const Chain chain = chain_of(*arguments, job->processes);
+            const Chain chain = chain_of(*arguments, job->program, job->processes);
             if (job->nodes != 0 && std::ranges::none_of(chain.phases, asks_for_placement)) {
                 program.err
                     << "penstock plan: no stage has a \"placement\"; what starts the ranks decides where they are\n";

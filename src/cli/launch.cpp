@@ -1,18 +1,23 @@
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
 #include <ostream>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include <penstock/error.hpp>
 
@@ -22,6 +27,7 @@
 #include "base/table.hpp"
 #include "cli/command.hpp"
 #include "cli/options.hpp"
+#include "cli/own_program.hpp"
 #include "cli/run_arguments.hpp"
 #include "launch/job_launch.hpp"
 #include "launch/phases.hpp"
@@ -41,6 +47,7 @@ using namespace std::chrono_literals;
 
 struct LaunchArguments {
     RunArguments run = {};
+    OwnProgram program = {};
     std::vector<std::pair<std::string, std::string>> sbatch = {};  ///< Of the options that have a name of their own.
     std::vector<std::string> more_sbatch = {};
     std::uint32_t tasks = 0;
@@ -56,9 +63,12 @@ struct LaunchArguments {
 
 // --- what is submitted ---
 
-/// The options of `penstock run` as they were given. Paths are made absolute by the caller.
+/// The options of `penstock run` as they were given, behind the pipeline file; of a program of the user's own, before
+/// it. Paths are made absolute by the caller.
 [[nodiscard]] std::vector<std::string> passed_words(const LaunchArguments& arguments) {
-    std::vector<std::string> words{fs::absolute(arguments.run.pipeline.file).lexically_normal().string()};
+    const std::string file = fs::absolute(arguments.run.pipeline.file).lexically_normal().string();
+    std::vector<std::string> words;
+    if (arguments.program.path.empty()) words.push_back(file);
     for (const CLI::Option* option : arguments.passed_on) {
         if (option->count() == 0 || option->check_name("--runs-dir")) continue;
         const std::string name = "--" + option->get_lnames().front();
@@ -68,6 +78,7 @@ struct LaunchArguments {
         }
         for (const std::string& value : option->results()) words.push_back(name + "=" + value);
     }
+    if (!arguments.program.path.empty()) words.push_back(file);
     return words;
 }
 
@@ -82,7 +93,8 @@ struct Launching {
     Plan plan;
     SlurmJob job;
     std::string script;
-    bool brings_processes;  ///< One task that starts the instances itself.
+    bool brings_processes;            ///< One task that starts the instances itself.
+    std::uint32_t gpus_per_node = 0;  ///< As the plan needs them; 0 if the user says it.
 };
 
 [[nodiscard]] std::uint32_t number_option(const SlurmJob& job, const char* name) {
@@ -127,6 +139,38 @@ void place_tasks(const Plan& plan, SlurmJob& job) {
     job.options.emplace_back("ntasks-per-node", std::to_string(std::ranges::max(loads)));
 }
 
+[[nodiscard]] bool is_for_gpu(const Plan& plan, std::uint32_t rank) {
+    return rank != 0 && plan.stages[plan.place(rank).stage].device == Device::gpu;
+}
+
+[[nodiscard]] bool asks_for_gpus_itself(const SlurmJob& job) {
+    constexpr std::array<std::string_view, 6> options{
+        "gpus", "G", "gpus-per-node", "gpus-per-task", "gpus-per-socket", "tres-per-task"};
+    return std::ranges::any_of(job.options, [&](const auto& option) {
+        return std::ranges::find(options, option.first) != options.end() ||
+               (option.first == "gres" && option.second.find("gpu") != std::string::npos);
+    });
+}
+
+/// The number of the node that a rank will be on, counted from 1 in the order of their names; nothing if Slurm decides.
+[[nodiscard]] std::string node_of(const SlurmJob& job, std::uint32_t rank) {
+    if (!job.nodes.empty()) return std::to_string(job.nodes[rank] + 1);
+    if (number_option(job, "nodes") == 1 || job.tasks == 1) return "1";
+    const std::uint32_t per_node = number_option(job, "ntasks-per-node");
+    return per_node == 0 ? "" : std::to_string(rank / per_node + 1);
+}
+
+/// The most instances for GPUs on one node. Where Slurm decides, all of them may come to be on one.
+[[nodiscard]] std::uint32_t most_gpus_of_a_node(const Plan& plan, const SlurmJob& job) {
+    std::map<std::string, std::uint32_t> counts;
+    for (std::uint32_t rank = 1; rank < plan.ranks(); ++rank) {
+        if (is_for_gpu(plan, rank)) ++counts[node_of(job, rank)];
+    }
+    std::uint32_t most = 0;
+    for (const auto& entry : counts) most = std::max(most, entry.second);
+    return most;
+}
+
 /// @param fills  Whether a stage of it fills its job; or no stage of any phase does, so that --ntasks is about all
 /// jobs.
 [[nodiscard]] Launching prepare(const LaunchArguments& arguments, Plan of_job, bool fills) {
@@ -159,9 +203,12 @@ void place_tasks(const Plan& plan, SlurmJob& job) {
     if (has("dependency") && !has("kill-on-invalid-dep")) job.options.emplace_back("kill-on-invalid-dep", "yes");
     job.drain_time = std::chrono::ceil<std::chrono::seconds>(arguments.drain_time);
     job.program = own_program();
+    if (!arguments.program.path.empty()) job.users_program = fs::absolute(arguments.program.path).lexically_normal();
     job.runs_dir = fs::absolute(arguments.run.options.runs_dir).lexically_normal().string();
     job.run_words = passed_words(arguments);
     if (asks_for_placement(plan) && !launching.brings_processes) place_tasks(plan, job);
+    launching.gpus_per_node = asks_for_gpus_itself(job) ? 0 : most_gpus_of_a_node(plan, job);
+    if (launching.gpus_per_node > 0) job.options.emplace_back("gpus-per-node", std::to_string(launching.gpus_per_node));
     if (const auto longest = longest_run(plan); longest.count() > 0 && !has("time")) {
         const auto minutes = std::chrono::ceil<std::chrono::minutes>(arguments.run.options.start_timeout + longest +
                                                                      arguments.drain_time + most_early_warning);
@@ -187,7 +234,8 @@ struct Preparation {
         throw Error{Errc::invalid_input, "a stage of pipeline '" + spec.name +
                                              "' fills the job; say with --ntasks how many tasks the job is to have"};
     }
-    Preparation prepared{.chain = make_chain(spec, Registry::with_builtins(), arguments.tasks), .jobs = {}};
+    check_own_program(arguments.program, arguments.passed_on);
+    Preparation prepared{.chain = make_chain(spec, registry_for(spec, arguments.program), arguments.tasks), .jobs = {}};
     const auto add = [&](Plan plan) {
         const bool fills = !any_fills || std::ranges::any_of(plan.stages, is_filling);
         prepared.jobs.push_back(prepare(arguments, std::move(plan), fills));
@@ -207,14 +255,6 @@ struct Preparation {
 }
 
 // --- what would happen ---
-
-/// The number of the node that a rank will be on, counted from 1 in the order of their names; nothing if Slurm decides.
-[[nodiscard]] std::string node_of(const SlurmJob& job, std::uint32_t rank) {
-    if (!job.nodes.empty()) return std::to_string(job.nodes[rank] + 1);
-    if (number_option(job, "nodes") == 1 || job.tasks == 1) return "1";
-    const std::uint32_t per_node = number_option(job, "ntasks-per-node");
-    return per_node == 0 ? "" : std::to_string(rank / per_node + 1);
-}
 
 /// Why a rank is on its node, where stages say where they are to be.
 [[nodiscard]] std::string reason_for(const Plan& plan, std::uint32_t rank) {
@@ -245,6 +285,10 @@ struct Preparation {
     std::string text = fmt::format("{} tasks with {} {} each; run directories in {}\n\n", job.tasks, job.cpus_per_task,
                                    job.cpus_per_task == 1 ? "core" : "cores", job.runs_dir) +
                        table.text();
+    if (launching.gpus_per_node > 0) {
+        text += fmt::format("\n{} {} on each node, one for each instance for GPUs that may be there\n",
+                            launching.gpus_per_node, launching.gpus_per_node == 1 ? "GPU" : "GPUs");
+    }
     if (!is_known) {
         text +=
             "\nSlurm gives the ranks to the nodes in order, as many to each as it has cores free; --nodes 1 or "
@@ -262,14 +306,22 @@ struct Preparation {
     return text;
 }
 
-/// Slurm does not say that it is the placement for which its nodes are too small.
+/// Slurm does not say that it is the placement, or the GPUs, for which its nodes are too small.
 template <class Question>
-[[nodiscard]] std::string ask_slurm(const SlurmJob& job, Question&& question) {
-    if (job.nodes.empty()) return question();
+[[nodiscard]] std::string ask_slurm(const Launching& launching, Question&& question) {
+    const SlurmJob& job = launching.job;
+    if (job.nodes.empty() && launching.gpus_per_node == 0) return question();
     const auto note = [&] {
-        return fmt::format(
-            "asking for {} nodes with room for {} ranks each; --ntasks-per-node says how many a node takes",
-            job.node_count, number_option(job, "ntasks-per-node"));
+        std::string text = "asking for ";
+        if (!job.nodes.empty()) {
+            text += fmt::format("{} nodes with room for {} ranks each; --ntasks-per-node says how many a node takes",
+                                job.node_count, number_option(job, "ntasks-per-node"));
+        }
+        if (launching.gpus_per_node > 0) {
+            text += fmt::format("{}{} GPUs on each node; --ntasks-per-node or a \"placement\" lets fewer be on one",
+                                job.nodes.empty() ? "" : ", and ", launching.gpus_per_node);
+        }
+        return text;
     };
     return with_context(note, question);
 }
@@ -279,7 +331,7 @@ int explain(const Program& program, const Launching& launching, const std::strin
     if (!has_slurm()) {
         program.out << "\nThere is no sbatch here: without --dry-run the pipeline would run on this machine\n";
     } else {
-        program.out << "\nSlurm: " << ask_slurm(launching.job, [&] { return try_job(launching.script); }) << '\n';
+        program.out << "\nSlurm: " << ask_slurm(launching, [&] { return try_job(launching.script); }) << '\n';
     }
     return 0;
 }
@@ -395,7 +447,7 @@ int wait_for(const Program& program, const LaunchArguments& arguments, const std
     for (const Launching& launching : prepared.jobs) {
         try {
             const std::string script = script_of(prepared, launching, jobs);
-            jobs.emplace(launching.plan.phase->name, ask_slurm(launching.job, [&] { return submit_job(script); }));
+            jobs.emplace(launching.plan.phase->name, ask_slurm(launching, [&] { return submit_job(script); }));
         } catch (Error& error) {
             std::string note = "submitting " + phase_words(launching.plan);
             for (auto at = prepared.jobs.rbegin(); at != prepared.jobs.rend(); ++at) {
@@ -439,6 +491,18 @@ int launch_chain(const Program& program, const LaunchArguments& arguments, const
     return arguments.wait ? wait_for_chain(program, arguments, prepared, jobs) : 0;
 }
 
+/// The program of the user runs the pipeline in place of this one.
+[[noreturn]] void become_users_program(const LaunchArguments& arguments) {
+    std::vector<std::string> words{fs::absolute(arguments.program.path).string(),
+                                   "--runs-dir=" + arguments.run.options.runs_dir};
+    for (std::string& word : passed_words(arguments)) words.push_back(std::move(word));
+    std::vector<char*> argv;
+    for (std::string& word : words) argv.push_back(word.data());
+    argv.push_back(nullptr);
+    execv(argv.front(), argv.data());
+    throw Error{Errc::failed, fmt::format("'{}' cannot be started: {}", words.front(), std::strerror(errno))};
+}
+
 /// Where there is no Slurm. What only a job can have is not left out in silence.
 int run_here(const Program& program, LaunchArguments& arguments) {
     std::string ignored;
@@ -454,6 +518,7 @@ int run_here(const Program& program, LaunchArguments& arguments) {
     }
     program.err << "penstock launch: there is no sbatch on this machine; the pipeline runs here"
                 << (ignored.empty() ? "" : ", without " + ignored) << '\n';
+    if (!arguments.program.path.empty()) become_users_program(arguments);
     return run_pipeline(program, arguments.run);
 }
 
@@ -478,7 +543,7 @@ int launch(const Program& program, LaunchArguments& arguments) {
     }
     if (!has_slurm()) return run_here(program, arguments);
     if (is_chain) return launch_chain(program, arguments, prepared);
-    const std::string id = ask_slurm(launching.job, [&] { return submit_job(launching.script); });
+    const std::string id = ask_slurm(launching, [&] { return submit_job(launching.script); });
     program.out << id << '\n' << std::flush;
     if (!arguments.wait) return 0;
     return wait_for(program, arguments, launching.job.runs_dir, id, end_of_patience(arguments));
@@ -540,9 +605,11 @@ void add_launch(CLI::App& app, Program& program) {
     add_pipeline_arguments(*command, arguments->run.pipeline);
     const auto common = command->get_options();
     add_job_options(*command, *arguments);
+    add_own_program(*command, arguments->program, "Program of yours that runs the pipeline, with its operators");
     const auto own = command->get_options();
     for (const CLI::Option* option : own) {
-        const bool means_nothing = option->check_name("--wait") || option->check_name("--ntasks");
+        const bool means_nothing =
+            option->check_name("--wait") || option->check_name("--ntasks") || option->check_name("--program");
         if (std::ranges::find(common, option) == common.end() && !means_nothing)
             arguments->of_the_job.push_back(option);
     }

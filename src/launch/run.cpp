@@ -13,6 +13,7 @@
 #include "base/cores.hpp"
 #include "base/log.hpp"
 #include "launch/binding.hpp"
+#include "launch/gpus.hpp"
 #include "launch/process_identity.hpp"
 #include "launch/run_record.hpp"
 #include "plan/describe.hpp"
@@ -122,12 +123,34 @@ private:
     return placement;
 }
 
+/// Gives the instance its GPU before its operator is made, and hides those of others. Collective, if any stage is for
+/// GPUs.
+/// @param has_process  False for one that shares its process, whose environment is not the instance's.
+/// @return its name; empty if it has none.
+[[nodiscard]] std::string take_gpu(const RunContext& run, Bootstrap& bootstrap, bool has_process, Logger& log) {
+    if (!asks_for_gpus(run.plan)) return {};
+    const GpuOffer own{.host = host_name(), .gpus = find_gpus(GpuPlaces::real())};
+    std::vector<GpuOffer> offers;
+    for (const std::string& text : bootstrap.allgather(own.encode())) offers.push_back(GpuOffer::decode(text));
+    const std::string mine = share_gpus(run.plan, offers)[bootstrap.rank()];
+    if (!has_process) return {};
+    for (const auto& [name, value] : gpu_environment(own.gpus, mine)) {
+        value ? setenv(name, value->c_str(), 1) : unsetenv(name);
+    }
+    if (!mine.empty()) {
+        log.info("GPU " + mine + " is this instance's own, one of " + std::to_string(own.gpus.names.size()) + " by " +
+                 own.gpus.from);
+    }
+    return mine;
+}
+
 /// What both kinds of process need before their roles part.
 struct Process {
     /// @param threads  Of the operator; 0 for a process that is not to be bound.
     Process(const RunContext& run, Bootstrap& bootstrap, int threads, Logger& log)
         : placement{place_and_bind(run, bootstrap, threads, log)},
-          hosts{all_hosts(bootstrap, placement.binding)},
+          gpu{take_gpu(run, bootstrap, threads > 0, log)},
+          hosts{all_hosts(bootstrap, placement.binding, gpu)},
           arena{arena_size(run)},
           transports{bootstrap, arena, wanted_by(run)},
           reactor{transports, {.idle = run.options.idle, .cores_to_spare = !placement.is_crowded}} {
@@ -141,8 +164,10 @@ struct Process {
         return names;
     }
 
-    [[nodiscard]] static std::vector<HostInfo> all_hosts(Bootstrap& bootstrap, const Binding& binding) {
+    [[nodiscard]] static std::vector<HostInfo> all_hosts(Bootstrap& bootstrap, const Binding& binding,
+                                                         const std::string& gpu) {
         HostInfo here = HostInfo::here();
+        here.gpu = gpu;
         here.cpus = cpu_list(binding.cpus);
         here.numa = cpu_list(binding.nodes);
         std::vector<HostInfo> all;
@@ -151,6 +176,7 @@ struct Process {
     }
 
     Placement placement;
+    std::string gpu;
     std::vector<HostInfo> hosts;
     Arena arena;
     TransportSet transports;

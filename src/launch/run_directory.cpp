@@ -93,6 +93,7 @@ void make_folder(const std::string& path) {
               {"node", host.host},
               {"transport", transports[rank]}};
     if (!host.cpus.empty()) peer.update({{"cpus", host.cpus}, {"numa", host.numa}});
+    if (!host.gpu.empty()) peer["gpu"] = host.gpu;
     return peer;
 }
 
@@ -117,14 +118,15 @@ void replace_file(const std::string& path, std::string_view text, std::string_vi
 }
 
 std::string HostInfo::encode() const {
-    return Json{host, address, pid, cpus, numa}.dump(-1, ' ', false, Json::error_handler_t::replace);
+    return Json{host, address, pid, cpus, numa, gpu}.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 HostInfo HostInfo::decode(const std::string& text) {
     HostInfo info;
     try {
-        std::tie(info.host, info.address, info.pid, info.cpus, info.numa) =
-            Json::parse(text).get<std::tuple<std::string, std::string, std::int64_t, std::string, std::string>>();
+        std::tie(info.host, info.address, info.pid, info.cpus, info.numa, info.gpu) =
+            Json::parse(text)
+                .get<std::tuple<std::string, std::string, std::int64_t, std::string, std::string, std::string>>();
     } catch (const Json::exception&) {
         throw Error{Errc::internal, "a broken host description"};
     }

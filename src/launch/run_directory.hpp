@@ -21,6 +21,7 @@ struct HostInfo {
     std::int64_t pid = 0;
     std::string cpus = {};  ///< Processors it is bound to, "0-3,8"; empty if it is not.
     std::string numa = {};  ///< NUMA nodes those are of.
+    std::string gpu = {};   ///< That it has to itself, as its variable calls it; empty if it has none.
 
     [[nodiscard]] std::string encode() const;
     /// @throws Error{internal} for a text that `encode` did not make.

@@ -132,6 +132,7 @@ std::string sbatch_script(const SlurmJob& job) {
     text += "# Made by penstock launch " + std::string{version} + ".\n";
     text += head;
     text += "\npenstock=" + shell_word(job.program) + "\n";
+    if (!job.users_program.empty()) text += "program=" + shell_word(job.users_program) + "\n";
     text += "runs_dir=" + shell_word(job.runs_dir) + "\n";
     text += trap;
     text += find_earlier(job);
@@ -141,9 +142,11 @@ std::string sbatch_script(const SlurmJob& job) {
     text += " --kill-on-bad-exit=0 --ntasks=" + std::to_string(job.tasks);
     if (!job.nodes.empty()) text += " --distribution=arbitrary";
     if (job.cpus_per_task > 1) text += " --cpus-per-task=" + std::to_string(job.cpus_per_task);
-    text += " \\\n    \"$penstock\" run --runs-dir \"$runs_dir\"";
+    text += job.users_program.empty() ? " \\\n    \"$penstock\" run" : " \\\n    \"$program\"";
+    text += " --runs-dir \"$runs_dir\"";
+    if (!job.users_program.empty()) text += phase_words(job);  // the file is the last word
     for (const std::string& word : job.run_words) text += " " + shell_word(word);
-    text += phase_words(job);
+    if (job.users_program.empty()) text += phase_words(job);
     text += tail;
     return text;
 }

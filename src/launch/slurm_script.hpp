@@ -25,9 +25,10 @@ struct SlurmJob {
     std::uint32_t node_count = 0;
     std::string mpi = "pmix";  ///< `srun --mpi`; empty for a run that brings its own processes.
 
-    std::string program;  ///< The path of penstock.
+    std::string program;             ///< The path of penstock.
+    std::string users_program = {};  ///< That runs the pipeline in place of `penstock run`; empty for that.
     std::string runs_dir;
-    std::vector<std::string> run_words;  ///< What stands behind `penstock run`.
+    std::vector<std::string> run_words;  ///< What stands behind `penstock run`, or behind the program.
 
     std::string phase = {};  ///< Of a pipeline with phases, the one that is run.
     /// The phases before it and the jobs that they are. Their run directories are looked up when the job starts.

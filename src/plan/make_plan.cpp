@@ -85,6 +85,7 @@ private:
         }
         check_counts(stage);
         const OperatorInfo* info = find_operator(stage);
+        if (info != nullptr) check_device(stage, *info);
         parts_.stages.push_back({.spec = &stage, .info = info});
         plan_.stages.push_back({.name = stage.name,
                                 .operator_name = stage.operator_name,
@@ -128,10 +129,15 @@ private:
                           std::to_string(max_per_node) + ", not " + std::to_string(stage.placement.per_node));
         }
         if (stage.timeout.count() < 0) problems_.add(place_of(stage, "timeout") + ": must not be negative");
-        if (stage.device != Device::cpu) {
-            problems_.add(place_of(stage, "device") + ": \"gpu\" is not available in this version; use \"cpu\"",
-                          Errc::unsupported);
-        }
+    }
+
+    void check_device(const StageSpec& stage, const OperatorInfo& info) {
+        if (stage.device != Device::gpu || info.gpu) return;
+        problems_.add(
+            place_of(stage, "device") + ": operator " + in_quotes(info.name) +
+                " does not run on a GPU; write \"device\": \"cpu\", or register an operator of your own whose "
+                "OperatorInfo has gpu = true",
+            Errc::unsupported);
     }
 
     const OperatorInfo* find_operator(const StageSpec& stage) {

@@ -73,6 +73,7 @@ private:
     void tick_every(std::chrono::nanoseconds period) override;
     Executor& executor() noexcept override { return pool_; }
     std::optional<int> communicator() const noexcept override { return setup_.communicator; }
+    bool has_gpu() const noexcept override { return planned_.device == Device::gpu; }
 
     void on_frame(Rank from, FrameKind kind, std::span<const std::byte> frame) override;
 

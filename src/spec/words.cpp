@@ -9,7 +9,7 @@
 namespace penstock {
 
 std::string_view name_of(Device device) noexcept {
-    return device == Device::gpu ? "gpu" : vocabulary::device.name_of(device);
+    return vocabulary::device.name_of(device);
 }
 
 std::string_view name_of(Route route) noexcept {

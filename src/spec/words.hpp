@@ -50,7 +50,7 @@ template <class Value>
 
 namespace vocabulary {
 
-inline constexpr std::array device_words{Word<Device>{"cpu", Device::cpu}};
+inline constexpr std::array device_words{Word<Device>{"cpu", Device::cpu}, Word<Device>{"gpu", Device::gpu}};
 inline constexpr std::array route_words{Word<Route>{"balance", Route::balance},
                                         Word<Route>{"round_robin", Route::round_robin},
                                         Word<Route>{"hash", Route::hash}, Word<Route>{"broadcast", Route::broadcast}};
@@ -72,10 +72,9 @@ inline constexpr std::array by_words{Word<PassBy>{"reference", PassBy::reference
 inline constexpr std::array placement_words{Word<PlacementRule>{"spread", PlacementRule::spread},
                                             Word<PlacementRule>{"pack", PlacementRule::pack}};
 
-inline constexpr std::array<std::string_view, 1> later_devices{"gpu"};
 inline constexpr std::array<std::string_view, 1> later_overflows{"spill"};
 
-inline constexpr Vocabulary<Device> device{device_words, later_devices};
+inline constexpr Vocabulary<Device> device{device_words};
 inline constexpr Vocabulary<Route> route{route_words};
 inline constexpr Vocabulary<Overflow> overflow{overflow_words, later_overflows};
 inline constexpr Vocabulary<TransportKind> transport{transport_words};

@@ -3,6 +3,8 @@
 print."""
 
 import argparse
+import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -42,11 +44,16 @@ def main():
              f"-DCMAKE_CXX_FLAGS={arguments.flags}")
         call(arguments.cmake, "--build", build)
         pongs = call(build / "ping", "100", cwd=folder).strip()
+        call(build / "gpu", "--launch", "local", arguments.source / "gpu.json", cwd=folder,
+             env={**os.environ, "CUDA_VISIBLE_DEVICES": "0,1"})  # it computes on the host
+        scaled = next(pathlib.Path(folder).glob("runs/gpu-*/results/results.jsonl")).read_text().splitlines()
         printed = call(build / "hello", "--launch", "local", arguments.source / "hello.json", cwd=folder)
     lines = [line.strip() for line in printed.splitlines()]
     numbers = [line for line in lines if line and all(part.isdigit() for part in line.split())]
     if numbers != EXPECTED:
         sys.exit(f"expected {EXPECTED}, got {lines}")
+    if [0, 10, 20] not in [json.loads(line)["values"] for line in scaled] or len(scaled) != 20:
+        sys.exit(f"expected 20 vectors of numbers ten times as large, got {scaled[:3]}")
     if pongs != "800 pongs for 800 pings":
         sys.exit(f"expected 800 pongs, got {pongs!r}")
     print("consumer: ok")

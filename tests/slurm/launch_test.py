@@ -12,7 +12,8 @@ import sys
 import tempfile
 import unittest
 
-from penstock_runs import DEMO, SOURCE, RunFolder, RunTestCase, line_of, program, stage, wait_until
+from penstock_runs import (DEMO, SOURCE, RunFolder, RunTestCase, line_of, program, program_with_faults, stage,
+                           wait_until)
 
 SKIPPED = 77
 CLUSTER = pathlib.Path(__file__).with_name("cluster")
@@ -22,6 +23,7 @@ ENDLESS = line_of(stage("producer", "records", batch_size=100, total_batches=0, 
 SHORT = ["--set", "producer.total_batches=10"]
 TERMINATED = 128 + signal.SIGTERM
 WARNED = 128 + signal.SIGUSR1
+EXHAUSTED = 4
 GONE = 6
 HAS_HDF5 = os.environ.get("PENSTOCK_HAS_HDF5") == "1"
 HAS_HDF5_MPI = os.environ.get("PENSTOCK_HAS_HDF5_MPI") == "1"
@@ -402,6 +404,59 @@ class Chained(SlurmTestCase):
         self.assertEqual(slurm("squeue", "-h", "-n", "two-phases-make,two-phases-read"), "")
 
 
+def probes(instances, placement=None):
+    """Writes of each of the instances for GPUs, on nodes that have two each, which it sees."""
+    probe = {**stage("probe", "gpu_probe", instances), "device": "gpu", **({"placement": placement} if placement else {})}
+    return line_of(stage("producer", "vector", count=6, elements=4), probe, stage("consumer", "null"))
+
+
+class Gpus(SlurmTestCase):
+    def launch(self, pipeline, *options):
+        path = self.write(pipeline)
+        return self.start_command([program(), "launch", path, "--program", program_with_faults(), "--runs-dir", self.runs_dir,
+                                   "-o", self.folder / "job-%j.out", *options])
+
+    def gpus_of(self, folder):
+        """(node, GPU) of each instance: what the run has noted, which is what the operator has seen."""
+        peers = sorted(folder.json("peers/probe.0.json")["stage_peers"], key=lambda each: each["index"])
+        for peer in peers:
+            seen = json.loads(next(folder.result("").glob(f"probe.{peer['index']}*.json")).read_text())
+            self.assertEqual((seen["CUDA_VISIBLE_DEVICES"], seen["has_gpu"]), (peer["gpu"], True))
+        return [(peer["node"], peer["gpu"]) for peer in peers]
+
+    def test_are_asked_for_and_each_instance_gets_one_of_its_own(self):
+        run = self.launch_to_end(probes(2, "pack"), "-N", "2")
+        self.assert_two_of_a_node(run)
+
+    def test_of_two_nodes_by_placement(self):
+        run = self.launch_to_end(probes(4, {"per_node": 2}), "-N", "2")
+        self.assertEqual(self.gpus_of(self.folder_of_job(run.out.strip())),
+                         [("n3", "0"), ("n3", "1"), ("n4", "0"), ("n4", "1")])
+
+    def assert_two_of_a_node(self, run):
+        (first, one), (second, two) = self.gpus_of(self.folder_of_job(run.out.strip()))
+        self.assertEqual((first, one, two), (second, "0", "1"))
+        self.assertIn(first, ("n3", "n4"))
+
+    def test_without_mpi(self):
+        self.assert_two_of_a_node(self.launch_to_end(probes(2, "pack"), "-N", "2", "--launch", "tcp"))
+
+    def test_that_slurm_gives_each_task_are_theirs(self):
+        run = self.launch_to_end(probes(1), "-N", "2", "--launch", "tcp", "--sbatch", "gpus-per-task=1")
+        self.assertEqual(len(self.gpus_of(self.folder_of_job(run.out.strip()))), 1)
+
+    def test_too_few_of_them_end_the_run_with_the_node(self):
+        run = self.launch_to_end(probes(2, "pack"), "-N", "2", "--sbatch", "gpus-per-node=1", code=EXHAUSTED)
+        self.assertRegex(run.err, r'on node n[34], stage "probe" \(2 instances\) needs 2 GPUs, one for each instance, and this run '
+                                  r"has 1 GPU \(CUDA_VISIBLE_DEVICES=0\) there")
+
+    def test_more_than_a_node_has_are_refused_by_slurm_and_the_number_is_said(self):
+        run = self.launch(probes(3), "-N", "2")
+        self.assert_code(run, 2)
+        self.assertIn("asking for 3 GPUs on each node", run.err)
+        self.assertIn("Requested node configuration is not available", run.err)
+
+
 class Stopped(SlurmTestCase):
     def test_by_penstock_cancel_drains(self):
         job = self.submit(ENDLESS, "-N", "2")
@@ -637,6 +692,17 @@ class Shipped(SlurmTestCase):
 
     def test_demo(self):
         self.assert_demo_rows(self.run_script("demo.sbatch").result(), range(100_000))
+
+    def test_gpu(self):
+        os.environ["PROGRAM"] = os.environ["PENSTOCK_GPU"]
+        self.addCleanup(os.environ.pop, "PROGRAM")
+        folder = self.run_script("gpu.sbatch", "-p", "accel", "-N", "2", "--ntasks-per-node", "4")
+
+        peers = folder.json("peers/scale.0.json")["stage_peers"]
+        self.assertEqual(sorted((peer["node"], peer["gpu"]) for peer in peers), [("n3", "0"), ("n3", "1")])
+        rows = [json.loads(line) for line in folder.result("results.jsonl").read_text().splitlines()]
+        self.assertIn([0, 10, 20], [row["values"] for row in rows])
+        self.assertEqual(len(rows), 20)
 
     @unittest.skipUnless(HAS_HDF5, "penstock has no HDF5 here")
     def test_telemetry(self):

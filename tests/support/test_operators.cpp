@@ -1,5 +1,6 @@
 #include "support/test_operators.hpp"
 
+#include <cstdlib>
 #include <fstream>
 #include <stdexcept>
 #include <thread>
@@ -240,6 +241,21 @@ private:
     std::ofstream file_;
 };
 
+/// Says from its constructor on which GPUs it sees.
+class GpuProbe final : public Processor {
+public:
+    explicit GpuProbe(StageContext& context) {
+        nlohmann::ordered_json seen{{"has_gpu", context.has_gpu()}};
+        for (const char* name : {"CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES"}) {
+            const char* value = std::getenv(name);
+            seen[name] = value == nullptr ? nlohmann::ordered_json{} : nlohmann::ordered_json(value);
+        }
+        const std::string label = std::string{context.stage()} + "." + std::to_string(context.instance());
+        std::ofstream{context.result_path(label + ".json")} << seen.dump() << std::endl;
+    }
+    void process(const Payload& in, Output& out) override { out.emit(in); }
+};
+
 void add_slow(Registry& registry) {
     registry.add<StuckProcessor>({.name = "stuck_processor",
                                   .help = "Never returns from a call.",
@@ -286,6 +302,8 @@ void add_tracing(Registry& registry) {
                                             .kind = ParamKind::list,
                                             .help = "Values of metadata \"key\", in turn.",
                                             .fallback = ParamValue{keys}}}});
+    registry.add(OperatorInfo{.name = "gpu_probe", .help = "Writes which GPUs it sees.", .gpu = true},
+                 [](const Params&, StageContext& context) -> Operator { return std::make_unique<GpuProbe>(context); });
     registry.add<Recorder>({.name = "recorder",
                             .help = "Writes a JSON line for each payload.",
                             .params = {{.name = "output",

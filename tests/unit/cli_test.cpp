@@ -11,7 +11,7 @@
 #include <penstock/spec.hpp>
 #include <penstock/version.hpp>
 
-#include "cli/program.hpp"
+#include "unit/penstock_with.hpp"
 
 namespace penstock::cli {
 namespace {
@@ -24,21 +24,6 @@ using testing::StartsWith;
 
 const std::string demo = PENSTOCK_SOURCE_DIR "/jobs/streaming-demo.json";
 const std::string fan_out = PENSTOCK_SOURCE_DIR "/jobs/fan-out.json";
-
-struct Answer {
-    int code;
-    std::string out;
-    std::string err;
-};
-
-Answer penstock_with(const std::vector<std::string>& words) {
-    std::vector<const char*> argv{"penstock"};
-    for (const auto& word : words) argv.push_back(word.c_str());
-    std::ostringstream out;
-    std::ostringstream err;
-    const int code = run_program(static_cast<int>(argv.size()), argv.data(), out, err);
-    return {.code = code, .out = out.str(), .err = err.str()};
-}
 
 TEST(Program, WithoutACommandHelpsAndFails) {
     const auto answer = penstock_with({});

@@ -31,6 +31,7 @@ namespace penstock {
          .output = "text/csv",
          .params = {{.name = "factor", .kind = ParamKind::number, .help = "Times that."}}});
     add({.name = "pass", .kind = OperatorKind::processor, .help = "Passes everything on."});
+    add({.name = "kernel", .kind = OperatorKind::processor, .help = "Runs on GPUs, too.", .gpu = true});
     add({.name = "sum", .kind = OperatorKind::sink, .help = "Adds up.", .input = "f64"});
     add({.name = "eat", .kind = OperatorKind::sink, .help = "Takes everything."});
     return registry;

@@ -398,10 +398,20 @@ TEST(PlanErrors, RefuseMoreRanksThanALaunchCanHave) {
     EXPECT_THAT(plan_error(builder.build()).what(), HasSubstr("has 1000001 instances, the limit is 999999"));
 }
 
-TEST(PlanErrors, ReportWhatIsNotAvailableAsUnsupported) {
+TEST(Plan, HasStagesForGpusWhoseOperatorsRunThere) {
+    auto spec = line("make", "kernel", "eat");
+    spec.stages[1].device = Device::gpu;
+
+    EXPECT_EQ(make_plan(spec, sample_registry()).stages[1].device, Device::gpu);
+    EXPECT_EQ(make_plan(spec, sample_registry()).stages[0].device, Device::cpu);
+}
+
+TEST(PlanErrors, ReportAStageForGpusWhoseOperatorDoesNotRunThereAsUnsupported) {
     auto spec = line("make", "pass", "eat");
     spec.stages[1].device = Device::gpu;
     EXPECT_EQ(plan_error(spec).code(), Errc::unsupported);
+    EXPECT_THAT(plan_error(spec).what(),
+                HasSubstr("operator \"pass\" does not run on a GPU; write \"device\": \"cpu\""));
 
     spec.stages[2].threads = 0;
     EXPECT_EQ(plan_error(spec).code(), Errc::invalid_input);

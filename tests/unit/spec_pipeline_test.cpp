@@ -63,7 +63,7 @@ TEST(Pipeline, ReadsTheDemo) {
 
 TEST(Pipeline, ReadsEveryKeyOfAStage) {
     const auto spec = parse_pipeline(with_stage(R"("instances": 3.0, "threads": 4, "morsel_kib": 128,
-        "target_utilization": 0.5, "park_idle": true, "device": "cpu", "ordered": false,
+        "target_utilization": 0.5, "park_idle": true, "device": "gpu", "ordered": false,
         "env": {"BATCH_SIZE": "10", "N": 7, "RATIO": 1.50},
         "params": {"flag": true, "count": -5, "ratio": 0.25, "text": "t\u00e9", "list": [1, [2.5, "x"]]})"));
 
@@ -73,6 +73,7 @@ TEST(Pipeline, ReadsEveryKeyOfAStage) {
     EXPECT_EQ(stage.morsel_kib, 128);
     EXPECT_EQ(stage.target_utilization, 0.5);
     EXPECT_TRUE(stage.park_idle);
+    EXPECT_EQ(stage.device, Device::gpu);
     EXPECT_THAT(stage.env, ElementsAre(Pair("BATCH_SIZE", "10"), Pair("N", "7"), Pair("RATIO", "1.50")));
     EXPECT_TRUE(stage.params.get<bool>("flag"));
     EXPECT_EQ(stage.params.get<std::int64_t>("count"), -5);
@@ -262,7 +263,7 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{R"("morsel_kib": 1025)", "not 1025"}, Refusal{R"("morsel_kib": "big")", "not \"big\""},
         Refusal{R"("target_utilization": 1.5)", "must be a number from 0 to 1, not 1.5"},
         Refusal{R"("target_utilization": "all")", "not \"all\""},
-        Refusal{R"("device": "tpu")", R"(must be "cpu", not "tpu")"},
+        Refusal{R"("device": "tpu")", R"(must be one of "cpu", "gpu", not "tpu")"},
         Refusal{R"("ordered": 1)", "must be true or false, not 1"},
         Refusal{R"("park_idle": "yes")", "must be true or false, not \"yes\""},
         Refusal{R"("placement": "spraed")", "did you mean \"spread\"?"},
@@ -320,7 +321,7 @@ TEST_P(UnavailableStage, IsReportedAsUnsupported) {
     EXPECT_THAT(error.what(), AllOf(HasSubstr("not available in"), HasSubstr("version")));
 }
 
-INSTANTIATE_TEST_SUITE_P(Pipeline, UnavailableStage, testing::Values(R"("device": "gpu")", R"("ordered": true)"));
+INSTANTIATE_TEST_SUITE_P(Pipeline, UnavailableStage, testing::Values(R"("ordered": true)"));
 
 class UnavailableChannel : public testing::TestWithParam<const char*> {};
 
@@ -358,7 +359,7 @@ TEST(Pipeline, HasStagesAfterOneOrSeveral) {
 TEST(PipelineErrors, AreInvalidInputIfAnyIs) {
     EXPECT_EQ(parse_error(with_stage(R"("ordered": true, "bad": 2)")).code(), Errc::invalid_input);
     EXPECT_EQ(parse_error(with_stage(R"("bad": 2, "ordered": true)")).code(), Errc::invalid_input);
-    EXPECT_EQ(parse_error(with_stage(R"("ordered": true, "device": "gpu")")).code(), Errc::unsupported);
+    EXPECT_EQ(parse_error(with_stage(R"("ordered": true, "device": "cpu")")).code(), Errc::unsupported);
 }
 
 TEST(Names, OfTransportsAreReadBack) {
