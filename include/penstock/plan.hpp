@@ -64,8 +64,8 @@ struct PhaseInfo {
     std::map<std::string, std::string> runs = {};  ///< The run directories of earlier phases, where they are known.
 };
 
-/// A checked graph with its instances placed on ranks: rank 0 is the coordinator, ranks 1..n the instances in stage
-/// order. A value; the same specification and registry give the same plan in every process.
+/// A checked graph with its instances placed on ranks: rank 0 coordinates, ranks 1..n are the instances in stage order
+/// (of each kind of nodes together). A value; the same specification and registry give the same plan everywhere.
 struct Plan {
     std::string pipeline;
     std::vector<PlannedStage> stages;

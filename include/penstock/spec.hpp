@@ -48,6 +48,8 @@ struct StagePlacement {
     PlacementRule rule = PlacementRule::by_rank;
     std::string stage = {};  ///< The other one, of `with`.
     int per_node = 0;
+    std::string constraint = {};  ///< Features that the nodes must have, as `sbatch --constraint` takes them.
+    std::string partition = {};   ///< Of the nodes, as `sbatch --partition` takes it.
 
     [[nodiscard]] static StagePlacement spread() { return {.rule = PlacementRule::spread}; }
     [[nodiscard]] static StagePlacement pack() { return {.rule = PlacementRule::pack}; }
@@ -56,6 +58,12 @@ struct StagePlacement {
     }
     [[nodiscard]] static StagePlacement on_each_node(int instances) {
         return {.rule = PlacementRule::per_node, .per_node = instances};
+    }
+    /// On nodes that have those features: `StagePlacement::on_each_node(2).on("gpu")`.
+    [[nodiscard]] StagePlacement on(std::string features) const {
+        StagePlacement placement = *this;
+        placement.constraint = std::move(features);
+        return placement;
     }
     friend bool operator==(const StagePlacement&, const StagePlacement&) = default;
 };

@@ -13,6 +13,7 @@
 #include "cli/own_program.hpp"
 #include "plan/describe.hpp"
 #include "plan/draw.hpp"
+#include "plan/node_kinds.hpp"
 #include "plan/placement.hpp"
 
 namespace penstock::cli {
@@ -71,6 +72,12 @@ struct JobShape {
     /// The node of each rank; empty if nobody said how many there are, or no stage where it is to be.
     [[nodiscard]] std::vector<std::uint32_t> place(const Plan& plan) const {
         if (nodes == 0 || !asks_for_placement(plan)) return {};
+        if (const auto kinds = parts_by_kind(plan).size(); kinds > 1) {
+            throw Error{Errc::invalid_input,
+                        "the stages of pipeline '" + plan.pipeline + "' are for " + std::to_string(kinds) +
+                            " kinds of nodes, of which --nodes names one; leave it out, `penstock launch --dry-run` "
+                            "shows what goes where"};
+        }
         return place_ranks(plan,
                            std::vector<std::uint32_t>(nodes, ranks_per_node == 0 ? unlimited_room : ranks_per_node));
     }

@@ -26,6 +26,7 @@
 #include "base/format.hpp"
 #include "base/table.hpp"
 #include "cli/command.hpp"
+#include "cli/job_parts.hpp"
 #include "cli/options.hpp"
 #include "cli/own_program.hpp"
 #include "cli/run_arguments.hpp"
@@ -36,8 +37,10 @@
 #include "launch/slurm_chain.hpp"
 #include "launch/slurm_script.hpp"
 #include "plan/describe.hpp"
+#include "plan/node_kinds.hpp"
 #include "plan/phases.hpp"
 #include "plan/placement.hpp"
+#include "transports/make.hpp"
 
 namespace penstock::cli {
 namespace {
@@ -65,10 +68,11 @@ struct LaunchArguments {
 
 /// The options of `penstock run` as they were given, behind the pipeline file; of a program of the user's own, before
 /// it. Paths are made absolute by the caller.
-[[nodiscard]] std::vector<std::string> passed_words(const LaunchArguments& arguments) {
+[[nodiscard]] std::vector<std::string> passed_words(const LaunchArguments& arguments, Launch launch) {
     const std::string file = fs::absolute(arguments.run.pipeline.file).lexically_normal().string();
     std::vector<std::string> words;
     if (arguments.program.path.empty()) words.push_back(file);
+    if (launch != arguments.run.options.launch) words.emplace_back("--launch=tcp");
     for (const CLI::Option* option : arguments.passed_on) {
         if (option->count() == 0 || option->check_name("--runs-dir")) continue;
         const std::string name = "--" + option->get_lnames().front();
@@ -94,7 +98,7 @@ struct Launching {
     SlurmJob job;
     std::string script;
     bool brings_processes;            ///< One task that starts the instances itself.
-    std::uint32_t gpus_per_node = 0;  ///< As the plan needs them; 0 if the user says it.
+    std::uint32_t gpus_per_node = 0;  ///< As the plan needs them; 0 if the user, or each part of the job, says it.
 };
 
 [[nodiscard]] std::uint32_t number_option(const SlurmJob& job, const char* name) {
@@ -143,32 +147,25 @@ void place_tasks(const Plan& plan, SlurmJob& job) {
     return rank != 0 && plan.stages[plan.place(rank).stage].device == Device::gpu;
 }
 
-[[nodiscard]] bool asks_for_gpus_itself(const SlurmJob& job) {
-    constexpr std::array<std::string_view, 6> options{
-        "gpus", "G", "gpus-per-node", "gpus-per-task", "gpus-per-socket", "tres-per-task"};
-    return std::ranges::any_of(job.options, [&](const auto& option) {
-        return std::ranges::find(options, option.first) != options.end() ||
-               (option.first == "gres" && option.second.find("gpu") != std::string::npos);
-    });
-}
-
-/// The number of the node that a rank will be on, counted from 1 in the order of their names; nothing if Slurm decides.
-[[nodiscard]] std::string node_of(const SlurmJob& job, std::uint32_t rank) {
-    if (!job.nodes.empty()) return std::to_string(job.nodes[rank] + 1);
-    if (number_option(job, "nodes") == 1 || job.tasks == 1) return "1";
-    const std::uint32_t per_node = number_option(job, "ntasks-per-node");
-    return per_node == 0 ? "" : std::to_string(rank / per_node + 1);
-}
-
-/// The most instances for GPUs on one node. Where Slurm decides, all of them may come to be on one.
+/// The most instances for GPUs that may be on one node: of a node that Slurm fills, as many as it takes.
 [[nodiscard]] std::uint32_t most_gpus_of_a_node(const Plan& plan, const SlurmJob& job) {
-    std::map<std::string, std::uint32_t> counts;
+    std::map<std::uint32_t, std::uint32_t> counts;
     for (std::uint32_t rank = 1; rank < plan.ranks(); ++rank) {
-        if (is_for_gpu(plan, rank)) ++counts[node_of(job, rank)];
+        if (is_for_gpu(plan, rank)) ++counts[job.nodes.empty() ? 0 : job.nodes[rank]];
     }
     std::uint32_t most = 0;
     for (const auto& entry : counts) most = std::max(most, entry.second);
-    return most;
+    const std::uint32_t room = number_option(job, "ntasks-per-node");
+    return room == 0 || job.tasks == 1 ? most : std::min(most, room);
+}
+
+/// Between parts of a job MPI does not always find its ranks; what needs no MPI goes without, if nobody asks for it.
+[[nodiscard]] Launch launch_of_parts(Launch asked) {
+    const auto transports = known_transports();
+    const bool can_go_without = std::ranges::any_of(transports, [](const TransportInfo& transport) {
+        return transport.built && (transport.name == "ucx" || transport.name == "ofi");
+    });
+    return asked == Launch::automatic && can_go_without ? Launch::tcp : asked;
 }
 
 /// @param fills  Whether a stage of it fills its job; or no stage of any phase does, so that --ntasks is about all
@@ -187,12 +184,19 @@ void place_tasks(const Plan& plan, SlurmJob& job) {
     int threads = 1;
     for (const PlannedStage& stage : plan.stages) threads = std::max(threads, stage.threads);
     const auto cpus = static_cast<std::uint32_t>(threads);
+    const bool has_parts = parts_by_kind(plan).size() > 1;
+    if (has_parts && launching.brings_processes) {
+        throw Error{Errc::invalid_input, fmt::format("the stages of pipeline '{}' are for several kinds of nodes, and "
+                                                     "--launch local is for one node; leave it out",
+                                                     plan.pipeline)};
+    }
+    const Launch way = has_parts ? launch_of_parts(arguments.run.options.launch) : arguments.run.options.launch;
 
     SlurmJob& job = launching.job;
     job.name = run_name(plan);
     job.tasks = launching.brings_processes ? 1 : plan.ranks();
     job.cpus_per_task = launching.brings_processes ? cpus * plan.ranks() : cpus;
-    job.mpi = launching.brings_processes ? "" : arguments.run.options.launch == Launch::tcp ? "none" : arguments.mpi;
+    job.mpi = launching.brings_processes ? "" : way == Launch::tcp ? "none" : arguments.mpi;
     job.directory = fs::current_path().string();
     job.options = arguments.sbatch;
     for (const std::string& text : arguments.more_sbatch) job.options.push_back(sbatch_option(text));
@@ -205,15 +209,17 @@ void place_tasks(const Plan& plan, SlurmJob& job) {
     job.program = own_program();
     if (!arguments.program.path.empty()) job.users_program = fs::absolute(arguments.program.path).lexically_normal();
     job.runs_dir = fs::absolute(arguments.run.options.runs_dir).lexically_normal().string();
-    job.run_words = passed_words(arguments);
-    if (asks_for_placement(plan) && !launching.brings_processes) place_tasks(plan, job);
-    launching.gpus_per_node = asks_for_gpus_itself(job) ? 0 : most_gpus_of_a_node(plan, job);
+    job.run_words = passed_words(arguments, way);
+    if (asks_for_placement(plan) && !launching.brings_processes && !has_parts) place_tasks(plan, job);
+    const bool says_gpus = std::ranges::any_of(job.options, asks_for_gpus);
+    launching.gpus_per_node = says_gpus || has_parts ? 0 : most_gpus_of_a_node(plan, job);
     if (launching.gpus_per_node > 0) job.options.emplace_back("gpus-per-node", std::to_string(launching.gpus_per_node));
     if (const auto longest = longest_run(plan); longest.count() > 0 && !has("time")) {
         const auto minutes = std::chrono::ceil<std::chrono::minutes>(arguments.run.options.start_timeout + longest +
                                                                      arguments.drain_time + most_early_warning);
         job.options.emplace_back("time", std::to_string(minutes.count()));
     }
+    ask_for_kinds(plan, job);
     launching.script = sbatch_script(job);
     return launching;
 }
@@ -256,6 +262,14 @@ struct Preparation {
 
 // --- what would happen ---
 
+/// The number of the node that a rank will be on, counted from 1 in the order of their names; nothing if Slurm decides.
+[[nodiscard]] std::string node_of(const SlurmJob& job, std::uint32_t rank) {
+    if (!job.nodes.empty()) return std::to_string(job.nodes[rank] + 1);
+    if (number_option(job, "nodes") == 1 || job.tasks == 1) return "1";
+    const std::uint32_t per_node = number_option(job, "ntasks-per-node");
+    return per_node == 0 ? "" : std::to_string(rank / per_node + 1);
+}
+
 /// Why a rank is on its node, where stages say where they are to be.
 [[nodiscard]] std::string reason_for(const Plan& plan, std::uint32_t rank) {
     if (rank == 0) return "the coordinator, on the first node";
@@ -285,6 +299,7 @@ struct Preparation {
     std::string text = fmt::format("{} tasks with {} {} each; run directories in {}\n\n", job.tasks, job.cpus_per_task,
                                    job.cpus_per_task == 1 ? "core" : "cores", job.runs_dir) +
                        table.text();
+    if (!job.parts.empty()) return text + '\n' + parts_text(launching.plan, job);
     if (launching.gpus_per_node > 0) {
         text += fmt::format("\n{} {} on each node, one for each instance for GPUs that may be there\n",
                             launching.gpus_per_node, launching.gpus_per_node == 1 ? "GPU" : "GPUs");
@@ -495,7 +510,7 @@ int launch_chain(const Program& program, const LaunchArguments& arguments, const
 [[noreturn]] void become_users_program(const LaunchArguments& arguments) {
     std::vector<std::string> words{fs::absolute(arguments.program.path).string(),
                                    "--runs-dir=" + arguments.run.options.runs_dir};
-    for (std::string& word : passed_words(arguments)) words.push_back(std::move(word));
+    for (std::string& word : passed_words(arguments, arguments.run.options.launch)) words.push_back(std::move(word));
     std::vector<char*> argv;
     for (std::string& word : words) argv.push_back(word.data());
     argv.push_back(nullptr);

@@ -12,11 +12,13 @@
 #include "base/clock.hpp"
 #include "base/cores.hpp"
 #include "base/log.hpp"
+#include "base/quote.hpp"
 #include "launch/binding.hpp"
 #include "launch/gpus.hpp"
 #include "launch/process_identity.hpp"
 #include "launch/run_record.hpp"
 #include "plan/describe.hpp"
+#include "plan/node_kinds.hpp"
 #include "plan/placement.hpp"
 #include "runtime/instance.hpp"
 #include "runtime/progress.hpp"
@@ -258,9 +260,21 @@ private:
     return text;
 }
 
+/// Nobody but Slurm knows the features and the partitions of nodes.
+void warn_of_kinds(const Plan& plan, Logger& log) {
+    for (const PlannedStage& stage : plan.stages) {
+        const NodeKind kind{.constraint = stage.placement.constraint, .partition = stage.placement.partition};
+        if (kind == NodeKind{}) continue;
+        log.warn("stage " + in_quotes(stage.name) + " is for nodes with " + kind_words(kind) +
+                 ", which means nothing outside of a job of Slurm; `penstock launch` asks for them");
+    }
+}
+
 /// What started the processes has the last word about where they are; where that is not as the stages ask, the log says
 /// so.
 void check_placement(const Plan& plan, const std::vector<HostInfo>& hosts, bool several_hosts, Logger& log) {
+    // In a job of Slurm whoever has made that has asked for the nodes.
+    if (std::getenv("SLURM_JOB_ID") == nullptr) warn_of_kinds(plan, log);
     if (!asks_for_placement(plan)) return;
     if (!several_hosts) {
         log.info("All processes are on one node: \"placement\" has no effect");

@@ -113,7 +113,8 @@ std::string try_job(const std::string& script) {
 }
 
 std::optional<SlurmJobState> look_at_job(const std::string& id) {
-    const auto answer = answer_of({"squeue", "-h", "-t", "all", "-j", id, "-O", job_fields}, {}, longest_answer);
+    const auto answer =
+        answer_of({"squeue", "-h", "-S", "i", "-t", "all", "-j", id, "-O", job_fields}, {}, longest_answer);
     if (answer.exit_code == 0) return parse_job_state(answer.out);
     if (answer.err.find("Invalid job id") != std::string::npos) return std::nullopt;
     throw Error{Errc::disconnected, "squeue cannot tell of job " + id + ": " + said(answer)};

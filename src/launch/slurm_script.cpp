@@ -119,16 +119,69 @@ unset SLURM_NTASKS_PER_NODE # the room of a node; srun takes it for the number o
     return text;
 }
 
+[[nodiscard]] std::string tasks_directives(std::uint32_t tasks, std::uint32_t cpus_per_task) {
+    return directive("ntasks", std::to_string(tasks)) +
+           (cpus_per_task > 1 ? directive("cpus-per-task", std::to_string(cpus_per_task)) : "");
+}
+
+[[nodiscard]] std::string directives(const std::vector<std::pair<std::string, std::string>>& options) {
+    std::string text;
+    for (const auto& [name, value] : options) text += directive(name, value);
+    return text;
+}
+
+/// What a rank is, up to the end of the command.
+[[nodiscard]] std::string rank_command(const SlurmJob& job) {
+    std::string text = job.users_program.empty() ? "\"$penstock\" run" : "\"$program\"";
+    text += " --runs-dir \"$runs_dir\"";
+    if (!job.users_program.empty()) text += phase_words(job);  // the file is the last word
+    for (const std::string& word : job.run_words) text += " " + shell_word(word);
+    if (job.users_program.empty()) text += phase_words(job);
+    return text;
+}
+
+[[nodiscard]] std::string srun_options(const SlurmJob& job, std::uint32_t tasks, std::uint32_t cpus_per_task) {
+    std::string text;
+    if (!job.mpi.empty()) text += " --mpi=" + shell_word(job.mpi);
+    text += " --kill-on-bad-exit=0 --ntasks=" + std::to_string(tasks);
+    if (!job.nodes.empty()) text += " --distribution=arbitrary";
+    if (cpus_per_task > 1) text += " --cpus-per-task=" + std::to_string(cpus_per_task);
+    return text;
+}
+
+/// One step over all parts: their ranks count on from each other.
+[[nodiscard]] std::string srun_of_parts(const SlurmJob& job) {
+    std::string text = "rank=(" + rank_command(job) + ")\nsrun";
+    for (std::size_t i = 0; i < job.parts.size(); ++i) {
+        const SlurmPart& part = job.parts[i];
+        text += (i == 0 ? "" : " \\\n    :") + std::string{" --het-group="} + std::to_string(i) +
+                srun_options(job, part.tasks, part.cpus_per_task);
+        if (part.tasks_per_node > 0)
+            text += " --distribution=block --ntasks-per-node=" + std::to_string(part.tasks_per_node);
+        text += " \"${rank[@]}\"";
+    }
+    return text;
+}
+
 }  // namespace
 
 std::string sbatch_script(const SlurmJob& job) {
     std::string text = "#!/bin/bash\n";
     text += directive("job-name", job.name);
-    if (job.nodes.empty()) text += directive("ntasks", std::to_string(job.tasks));
-    if (job.cpus_per_task > 1) text += directive("cpus-per-task", std::to_string(job.cpus_per_task));
+    if (!job.parts.empty()) {
+        text += tasks_directives(job.parts[0].tasks, job.parts[0].cpus_per_task);
+    } else if (job.nodes.empty()) {
+        text += tasks_directives(job.tasks, job.cpus_per_task);
+    } else if (job.cpus_per_task > 1) {
+        text += directive("cpus-per-task", std::to_string(job.cpus_per_task));
+    }
     text += directive("chdir", job.directory);
     if (job.drain_time.count() > 0) text += directive("signal", "USR1@" + std::to_string(job.drain_time.count()));
-    for (const auto& [name, value] : job.options) text += directive(name, value);
+    text += directives(job.options);
+    for (std::size_t i = 0; i < job.parts.size(); ++i) {
+        if (i > 0) text += "#SBATCH hetjob\n" + tasks_directives(job.parts[i].tasks, job.parts[i].cpus_per_task);
+        text += directives(job.parts[i].options);
+    }
     text += "# Made by penstock launch " + std::string{version} + ".\n";
     text += head;
     text += "\npenstock=" + shell_word(job.program) + "\n";
@@ -137,16 +190,9 @@ std::string sbatch_script(const SlurmJob& job) {
     text += trap;
     text += find_earlier(job);
     if (!job.nodes.empty()) text += host_file(job);
-    text += "srun";
-    if (!job.mpi.empty()) text += " --mpi=" + shell_word(job.mpi);
-    text += " --kill-on-bad-exit=0 --ntasks=" + std::to_string(job.tasks);
-    if (!job.nodes.empty()) text += " --distribution=arbitrary";
-    if (job.cpus_per_task > 1) text += " --cpus-per-task=" + std::to_string(job.cpus_per_task);
-    text += job.users_program.empty() ? " \\\n    \"$penstock\" run" : " \\\n    \"$program\"";
-    text += " --runs-dir \"$runs_dir\"";
-    if (!job.users_program.empty()) text += phase_words(job);  // the file is the last word
-    for (const std::string& word : job.run_words) text += " " + shell_word(word);
-    if (job.users_program.empty()) text += phase_words(job);
+    text += job.parts.empty()
+                ? "srun" + srun_options(job, job.tasks, job.cpus_per_task) + " \\\n    " + rank_command(job)
+                : srun_of_parts(job);
     text += tail;
     return text;
 }

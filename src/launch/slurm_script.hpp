@@ -8,6 +8,14 @@
 
 namespace penstock {
 
+/// A part of a heterogeneous job: ranks in a row, on one kind of nodes.
+struct SlurmPart {
+    std::uint32_t tasks = 1;
+    std::uint32_t cpus_per_task = 1;
+    std::vector<std::pair<std::string, std::string>> options = {};  ///< As those of the job, for this part.
+    std::uint32_t tasks_per_node = 0;                               ///< 0: as Slurm does it.
+};
+
 /// A run as a job of Slurm: what it asks for and what it starts.
 struct SlurmJob {
     std::string name;
@@ -23,6 +31,9 @@ struct SlurmJob {
     /// how many nodes there are, which is `node_count`, and for how many tasks each has room.
     std::vector<std::uint32_t> nodes = {};
     std::uint32_t node_count = 0;
+    /// Where nodes of several kinds are asked for: two or more, whose tasks are all of the job, in the order of the
+    /// ranks.
+    std::vector<SlurmPart> parts = {};
     std::string mpi = "pmix";  ///< `srun --mpi`; empty for a run that brings its own processes.
 
     std::string program;             ///< The path of penstock.

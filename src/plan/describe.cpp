@@ -31,10 +31,15 @@ std::string node_range(NodesOfRanks nodes) {
     return range(numbers.front() + std::uint64_t{1}, static_cast<int>(count));
 }
 
+bool has_placements(const Plan& plan) {
+    return std::ranges::any_of(plan.stages,
+                               [](const PlannedStage& stage) { return stage.placement != StagePlacement{}; });
+}
+
 class RankTable {
 public:
     RankTable(const Plan& plan, NodesOfRanks nodes)
-        : plan_{plan}, nodes_{nodes}, has_placement_{asks_for_placement(plan)}, table_{headers()} {}
+        : plan_{plan}, nodes_{nodes}, has_placement_{has_placements(plan)}, table_{headers()} {}
 
     std::string text() {
         table_.add(with_node({"0", "coordinator", "", "", ""}, 0, 1));

@@ -15,6 +15,7 @@
 #include "base/quote.hpp"
 #include "plan/check_graph.hpp"
 #include "plan/graph.hpp"
+#include "plan/node_kinds.hpp"
 #include "plan/phases.hpp"
 #include "spec/names.hpp"
 #include "spec/problems.hpp"
@@ -127,6 +128,12 @@ private:
             (stage.placement.per_node < 1 || stage.placement.per_node > max_per_node)) {
             problems_.add(place_of(stage, "placement") + ": \"per_node\" must be a number from 1 to " +
                           std::to_string(max_per_node) + ", not " + std::to_string(stage.placement.per_node));
+        }
+        if (stage.placement.rule == PlacementRule::with &&
+            !(stage.placement.constraint.empty() && stage.placement.partition.empty())) {
+            problems_.add(place_of(stage, "placement") +
+                          ": a stage \"with\" another is on the nodes of that one; say there which \"constraint\" and "
+                          "\"partition\" those have");
         }
         if (stage.timeout.count() < 0) problems_.add(place_of(stage, "timeout") + ": must not be negative");
     }
@@ -314,6 +321,7 @@ private:
 
     void place_instances() {
         plan_.pipeline = spec_.name;
+        group_by_kind(plan_);
         std::uint32_t rank = 1;
         for (auto& stage : plan_.stages) {
             stage.first_rank = rank;

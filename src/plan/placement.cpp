@@ -12,6 +12,7 @@
 #include <penstock/error.hpp>
 
 #include "base/quote.hpp"
+#include "plan/node_kinds.hpp"
 
 namespace penstock {
 namespace {
@@ -345,14 +346,17 @@ bool asks_for_placement(const Plan& plan) noexcept {
 }
 
 std::string placement_words(const StagePlacement& placement) {
+    std::string words;
     switch (placement.rule) {
-        case PlacementRule::by_rank: return "";
-        case PlacementRule::spread: return "spread";
-        case PlacementRule::pack: return "pack";
-        case PlacementRule::with: return "with " + placement.stage;
-        case PlacementRule::per_node: return std::to_string(placement.per_node) + " per node";
+        case PlacementRule::by_rank: break;
+        case PlacementRule::spread: words = "spread"; break;
+        case PlacementRule::pack: words = "pack"; break;
+        case PlacementRule::with: words = "with " + placement.stage; break;
+        case PlacementRule::per_node: words = std::to_string(placement.per_node) + " per node"; break;
     }
-    return "";
+    const NodeKind kind{.constraint = placement.constraint, .partition = placement.partition};
+    if (kind != NodeKind{}) words += (words.empty() ? "" : ", ") + kind_words(kind);
+    return words;
 }
 
 std::vector<std::uint32_t> place_ranks(const Plan& plan, std::span<const std::uint32_t> rooms) {

@@ -16,7 +16,7 @@ inline constexpr std::uint32_t unlimited_room = std::numeric_limits<std::uint32_
 /// Whether any stage says where its instances are to be.
 [[nodiscard]] bool asks_for_placement(const Plan& plan) noexcept;
 
-/// "spread", "pack", "with make", "2 per node"; empty for a stage that does not say.
+/// "spread", "pack", "with make", "2 per node, constraint gpu"; empty for a stage that does not say.
 [[nodiscard]] std::string placement_words(const StagePlacement& placement);
 
 /// Puts every rank on a node. The coordinator is on the first one; ranks that may be anywhere fill the nodes in their

@@ -36,7 +36,7 @@ Json stage_json(const Plan& plan, const PlannedStage& stage) {
               {"first_rank", stage.first_rank},
               {"inputs", names_of(plan, stage.inputs)},
               {"outputs", names_of(plan, stage.outputs)}};
-    if (stage.placement.rule != PlacementRule::by_rank) json["placement"] = placement_json(stage.placement);
+    if (stage.placement != StagePlacement{}) json["placement"] = placement_json(stage.placement);
     if (stage.timeout.count() > 0) json["timeout_ms"] = stage.timeout.count();
     return json;
 }

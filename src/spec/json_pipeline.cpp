@@ -25,7 +25,7 @@ constexpr std::array<std::string_view, 13> channel_keys{"name",     "from",     
                                                         "capacity", "overflow", "by",       "dispatch", "compression",
                                                         "filter",   "sample",   "transport"};
 constexpr std::array<std::string_view, 2> capacity_keys{"payloads", "bytes"};
-constexpr std::array<std::string_view, 2> placement_keys{"with", "per_node"};
+constexpr std::array<std::string_view, 5> placement_keys{"with", "per_node", "rule", "constraint", "partition"};
 
 /// Whether the value is an object; adds the problem if not.
 bool is_object(FileProblems& problems, const JsonValue& value, const std::string& pointer, std::string_view advice) {
@@ -186,7 +186,7 @@ private:
         }
     }
 
-    /// One of the words, or {"with": "make"}, or {"per_node": 2}.
+    /// One of the words, or {"with": "make"}, or {"per_node": 2}, or {"rule": "pack"}; and on which nodes.
     void read_placement(const JsonFields& fields, StageSpec& stage) {
         const JsonValue* value = fields.find("placement");
         if (value == nullptr) return;
@@ -196,14 +196,30 @@ private:
         }
         const JsonFields keys{problems_, *value, fields.pointer("placement")};
         keys.refuse_unknown_keys(placement_keys);
-        if ((keys.find("with") == nullptr) == (keys.find("per_node") == nullptr)) {
-            fields.refuse("placement", R"(must have one of "with" and "per_node"; write "placement": {"per_node": 1})");
+        const auto has = [&](std::string_view key) { return keys.find(key) != nullptr; };
+        const int rules = int{has("with")} + int{has("per_node")} + int{has("rule")};
+        if (rules > 1 || (rules == 0 && !has("constraint") && !has("partition"))) {
+            fields.refuse("placement",
+                          R"(must have one of "with", "per_node" and "rule", or "constraint" or "partition"; write )"
+                          R"("placement": {"per_node": 1})");
             return;
         }
         if (auto other = keys.text("with")) stage.placement = StagePlacement::with(std::move(*other));
         if (const auto number = keys.integer("per_node", {.minimum = 1, .maximum = max_per_node, .advice = 1})) {
             stage.placement = StagePlacement::on_each_node(static_cast<int>(*number));
         }
+        if (const auto rule = keys.word("rule", vocabulary::placement)) stage.placement.rule = *rule;
+        if (auto text = filled_text(keys, "constraint", "gpu")) stage.placement.constraint = std::move(*text);
+        if (auto text = filled_text(keys, "partition", "gpu")) stage.placement.partition = std::move(*text);
+    }
+
+    static std::optional<std::string> filled_text(const JsonFields& fields, std::string_view key,
+                                                  std::string_view advice) {
+        auto text = fields.text(key);
+        if (text && text->empty()) {
+            fields.refuse(key, "must not be empty; write " + in_quotes(key) + ": " + in_quotes(advice));
+        }
+        return text;
     }
 
     static void read_timeout(const JsonFields& fields, StageSpec& stage) {

@@ -6,7 +6,7 @@
 
 namespace penstock {
 
-/// As the pipeline file has it. REQUIRES: it is not `by_rank`, for which the file has no word.
+/// As the pipeline file has it. REQUIRES: it says something.
 [[nodiscard]] nlohmann::ordered_json placement_json(const StagePlacement& placement);
 
 }  // namespace penstock

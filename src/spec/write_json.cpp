@@ -32,7 +32,7 @@ Json stage_json(const StageSpec& stage) {
     if (stage.park_idle) json["park_idle"] = true;
     if (stage.device != Device::cpu) json["device"] = name_of(stage.device);
     if (!stage.env.empty()) json["env"] = stage.env;
-    if (stage.placement.rule != PlacementRule::by_rank) json["placement"] = placement_json(stage.placement);
+    if (stage.placement != StagePlacement{}) json["placement"] = placement_json(stage.placement);
     if (stage.timeout.count() > 0) json["timeout"] = duration_text(stage.timeout);
     if (!stage.after.empty()) json["after"] = stage.after;
     return json;

@@ -457,6 +457,80 @@ class Gpus(SlurmTestCase):
         self.assertIn("Requested node configuration is not available", run.err)
 
 
+class Kinds(SlurmTestCase):
+    """Nodes n1 and n2 have the feature "cpu", n3 and n4 "gpu" and the partition "accel"."""
+
+    def tearDown(self):
+        for job in self.jobs:
+            subprocess.run(["scancel", job], check=False, stderr=subprocess.DEVNULL)
+        for job in self.jobs:
+            wait_until(lambda: set(state_of(job).split()).isdisjoint({"RUNNING", "PENDING", "COMPLETING"}),  # noqa: B023
+                       f"job {job} is over", LONGEST_JOB_S)
+        self.jobs = []
+        super().tearDown()
+
+    def nodes_of(self, folder):
+        stages = folder.json("peers/producer.0.json")["all_stages"]
+        return {name: sorted({peer["node"] for peer in peers}) for name, peers in stages.items()}
+
+    def test_of_several_stages_are_one_job_without_mpi(self):
+        spec = placed(WIDE, processor={"constraint": "gpu"})
+        folder = self.folder_of_job(self.launch_to_end(spec, "-C", "cpu").out.strip())
+
+        nodes = self.nodes_of(folder)
+        self.assertLessEqual(set(nodes["producer"] + nodes["consumer"]), {"n1", "n2"})
+        self.assertLessEqual(set(nodes["processor"]), {"n3", "n4"})
+        self.assertIn("Launched by: TCP rendezvous, without MPI", folder.messages("coordinator"))
+        self.assertEqual(folder.channel("processor-consumer")["delivered"], 20)
+
+    def test_may_come_in_any_order(self):
+        folder = self.folder_of_job(self.launch_to_end(placed(WIDE, processor={"constraint": "cpu"}), "-C", "gpu").out.strip())
+        nodes = self.nodes_of(folder)
+        self.assertLess(max(nodes["processor"]), min(nodes["producer"] + nodes["consumer"]))
+
+    def test_by_partition_with_so_many_on_each_node(self):
+        spec = placed(WIDE, processor={"partition": "accel", "per_node": 3})
+        job = self.launch_to_end(spec, "-C", "cpu").out.strip()
+        folder = self.folder_of_job(job)
+
+        peers = sorted(folder.json("peers/processor.0.json")["stage_peers"], key=lambda each: each["index"])
+        self.assertEqual([peer["node"] for peer in peers], ["n3"] * 3 + ["n4"] * 3)
+        self.assertEqual(sorted(slurm("squeue", "-h", "-t", "all", "-j", job, "-o", "%P").split()), ["accel", "main"])
+        self.assertIn("All stages are placed as they ask", folder.messages("coordinator"))
+
+    def test_with_gpus_for_the_part_that_needs_them(self):
+        spec = probes(4, {"constraint": "gpu", "per_node": 2})
+        path = self.write(spec)
+        run = self.start_command([program(), "launch", path, "--program", program_with_faults(), "--runs-dir", self.runs_dir,
+                                  "-C", "cpu", "--wait", "-o", self.folder / "job-%j.out"])
+        run.wait(LONGEST_JOB_S)
+        self.jobs.append(run.out.strip())
+        self.assertEqual(run.popen.returncode, 0, run.err + self.output_of(self.jobs[-1]))
+
+        peers = sorted(self.folder_of_job(self.jobs[-1]).json("peers/probe.0.json")["stage_peers"],
+                       key=lambda each: each["index"])
+        self.assertEqual([(peer["node"], peer["gpu"]) for peer in peers],
+                         [("n3", "0"), ("n3", "1"), ("n4", "0"), ("n4", "1")])
+
+    def test_end_as_the_run_does_and_by_cancel(self):
+        failing = placed(line_of(stage("in", "file_source", input="no-such-file"), stage("out", "null")),
+                         out={"constraint": "gpu"})
+        self.launch_to_end(failing, code=2)
+
+        job = self.submit(placed(ENDLESS, processor={"constraint": "gpu"}))
+        folder = self.folder_of_job(job)
+        self.wait_for_rows(folder)
+        self.assert_code(self.command("cancel", job, "--runs-dir", self.runs_dir), 0)
+        wait_until(lambda: set(state_of(job).split()) == {"FAILED"}, "the end of both parts", LONGEST_JOB_S)
+        self.assert_drained(folder, signal.SIGTERM)
+
+    def test_are_explained_by_slurm_too(self):
+        run = self.launch(placed(WIDE, processor={"constraint": "gpu"}), "--dry-run")
+        self.assert_code(run, 0)
+        self.assertIn("  1: ranks 6 to 11 on nodes: constraint gpu\n", run.out)
+        self.assertRegex(run.out, r"\nSlurm: ")
+
+
 class Stopped(SlurmTestCase):
     def test_by_penstock_cancel_drains(self):
         job = self.submit(ENDLESS, "-N", "2")
@@ -696,7 +770,7 @@ class Shipped(SlurmTestCase):
     def test_gpu(self):
         os.environ["PROGRAM"] = os.environ["PENSTOCK_GPU"]
         self.addCleanup(os.environ.pop, "PROGRAM")
-        folder = self.run_script("gpu.sbatch", "-p", "accel", "-N", "2", "--ntasks-per-node", "4")
+        folder = self.run_script("gpu.sbatch", "-p", "accel", "--overcommit")  # a node has four cores
 
         peers = folder.json("peers/scale.0.json")["stage_peers"]
         self.assertEqual(sorted((peer["node"], peer["gpu"]) for peer in peers), [("n3", "0"), ("n3", "1")])

@@ -53,6 +53,21 @@ class Placement(RunTestCase):
         self.assertEqual([(entry["level"], entry["message"]) for entry in said],
                          [("info", 'All processes are on one node: "placement" has no effect')])
 
+    def test_on_a_kind_of_nodes_is_for_jobs_of_slurm_and_a_warning_elsewhere(self):
+        spec = placed(processor={"constraint": "gpu"})
+        folder = self.run_to_end(spec, env={"SLURM_JOB_ID": ""})
+        self.assertIn('stage "processor" is for nodes with constraint gpu, which means nothing outside of a job of Slurm; '
+                      "`penstock launch` asks for them",
+                      [entry["message"] for entry in folder.log("coordinator") if entry["level"].startswith("warn")])
+
+    def test_on_kinds_of_nodes_brings_the_ranks_of_each_kind_together(self):
+        spec = placed(producer={"constraint": "gpu"}, consumer={"constraint": "gpu"})
+        ranks = json.loads(self.plan(spec, "--json").out)["ranks"]
+        self.assertEqual([rank["stage"] for rank in ranks],
+                         ["coordinator", *["processor"] * 4, *["producer"] * 2, "consumer"])
+        said = self.plan(placed(producer={"constraint": "gpu"}, consumer="pack"), "--nodes", "2", code=2).err
+        self.assertIn("are for 2 kinds of nodes, of which --nodes names one", said)
+
 
 if __name__ == "__main__":
     unittest.main()

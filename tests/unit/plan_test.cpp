@@ -117,7 +117,8 @@ TEST(PlanErrors, NameThePlaceOfABadParameter) {
 TEST(PlanErrors, SuggestAnOperator) {
     EXPECT_STREQ(plan_error(line("mkae", "pass", "eat")).what(),
                  "invalid input: stage \"a\": unknown operator \"mkae\"; did you mean \"make\"?");
-    EXPECT_THAT(plan_error(line("zzz", "pass", "eat")).what(), HasSubstr("known are any_source, eat, make, pass"));
+    EXPECT_THAT(plan_error(line("zzz", "pass", "eat")).what(),
+                HasSubstr("known are any_source, eat, kernel, make, pass"));
 }
 
 TEST(PlanErrors, SuggestAStageAndReportNothingThatFollowsFromIt) {

@@ -225,6 +225,27 @@ TEST(SbatchScript, EndsWhereTheJobHasAnotherNumberOfNodes) {
     EXPECT_THAT(answer.err, HasSubstr("the pipeline is placed on 3 nodes, and this job has 2"));
 }
 
+TEST(SbatchScript, StartsTheRanksOfAllPartsInOneStep) {
+    SlurmJob job = demo();
+    job.mpi = "none";
+    job.parts = {{.tasks = 3, .options = {{"partition", "main"}}},
+                 {.tasks = 2, .cpus_per_task = 4, .options = {{"constraint", "gpu"}}, .tasks_per_node = 1}};
+    const std::string script = sbatch_script(job);
+
+    EXPECT_THAT(script, HasSubstr("#SBATCH --ntasks=3\n#SBATCH --chdir=/home/me\n#SBATCH --signal=USR1@60\n#SBATCH "
+                                  "--partition=main\n#SBATCH hetjob\n#SBATCH --ntasks=2\n#SBATCH --cpus-per-task=4\n"
+                                  "#SBATCH --constraint=gpu\n# Made by"));
+    const std::string shown = "srun() { printf '<%s>' \"$@\"; }; say() { :; }; ";
+    const auto from = script.find("\npenstock=");
+    EXPECT_EQ(
+        bash(shown + script.substr(from, script.find("code=") - from)),
+        "<--het-group=0><--mpi=none><--kill-on-bad-exit=0><--ntasks=3></opt/penstock/bin/penstock><run><--runs-dir>"
+        "</scratch/runs></home/me/demo.json><--set=producer.total_batches=10><:><--het-group=1><--mpi=none>"
+        "<--kill-on-bad-exit=0><--ntasks=2><--cpus-per-task=4><--distribution=block><--ntasks-per-node=1>"
+        "</opt/penstock/bin/penstock><run><--runs-dir></scratch/runs></home/me/demo.json>"
+        "<--set=producer.total_batches=10>");
+}
+
 /// What the script ends with when srun and penstock answer like this.
 [[nodiscard]] int end_of_script(const std::string& srun, const std::string& penstock) {
     FakePrograms programs;

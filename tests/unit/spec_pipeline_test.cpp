@@ -92,7 +92,20 @@ TEST(Pipeline, ReadsWhereAStageIsToBe) {
     EXPECT_EQ(placed(R"("pack")"), StagePlacement::pack());
     EXPECT_EQ(placed(R"({"with": "b"})"), StagePlacement::with("b"));
     EXPECT_EQ(placed(R"({"per_node": 3})"), StagePlacement::on_each_node(3));
+    EXPECT_EQ(placed(R"({"constraint": "a&b"})"), StagePlacement{}.on("a&b"));
+    EXPECT_EQ(placed(R"({"rule": "pack", "constraint": "gpu"})"), StagePlacement::pack().on("gpu"));
+    EXPECT_EQ(placed(R"({"per_node": 3, "partition": "p"})"),
+              (StagePlacement{.rule = PlacementRule::per_node, .per_node = 3, .partition = "p"}));
     EXPECT_EQ(parse_pipeline(with_stage(R"("threads": 1)")).stages.at(0).placement, StagePlacement{});
+}
+
+TEST(Pipeline, WritesWhereAStageIsToBe) {
+    for (const char* text : {R"("pack")", R"({"per_node": 3})", R"({"with": "b"})", R"({"constraint": "gpu"})",
+                             R"({"rule": "spread", "constraint": "gpu", "partition": "p"})"}) {
+        const auto spec = parse_pipeline(with_stage(R"("placement": )" + std::string{text}));
+        EXPECT_EQ(parse_pipeline(to_json(spec)).stages.at(0).placement, spec.stages.at(0).placement) << text;
+        EXPECT_NE(spec.stages.at(0).placement, StagePlacement{}) << text;
+    }
 }
 
 TEST(Pipeline, ReadsHowLongAStageMayTake) {
@@ -267,8 +280,12 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{R"("ordered": 1)", "must be true or false, not 1"},
         Refusal{R"("park_idle": "yes")", "must be true or false, not \"yes\""},
         Refusal{R"("placement": "spraed")", "did you mean \"spread\"?"},
-        Refusal{R"("placement": {})", R"(must have one of "with" and "per_node")"},
-        Refusal{R"("placement": {"with": "b", "per_node": 1})", R"(must have one of "with" and)"},
+        Refusal{R"("placement": {})", R"(must have one of "with", "per_node" and "rule")"},
+        Refusal{R"("placement": {"rule": "pack", "per_node": 1})", R"(must have one of "with", "per_node" and "rule")"},
+        Refusal{R"("placement": {"rule": "pakc"})", "did you mean \"pack\"?"},
+        Refusal{R"("placement": {"constraint": ""})", "/stages/0/placement/constraint: must not be empty"},
+        Refusal{R"("placement": {"partition": 3})", "must be a string"},
+        Refusal{R"("placement": {"with": "b", "per_node": 1})", R"(must have one of "with", )"},
         Refusal{R"("placement": {"pernode": 1})", "did you mean \"per_node\"?"},
         Refusal{R"("placement": {"per_node": 0})",
                 "/stages/0/placement/per_node: must be a number from 1 to 100000, not 0"},
