@@ -153,13 +153,13 @@ VisibleGpus find_gpus(const GpuPlaces& places) {
         return {.vendor = is_amd ? GpuVendor::amd : GpuVendor::nvidia,
                 .names = names_in(*list),
                 .from = std::string{name} + "=" + *list,
-                .is_own = places.variable("SLURM_GPUS_PER_TASK").has_value()};
+                .task = places.variable("SLURM_GPUS_PER_TASK") ? places.variable("SLURM_PROCID").value_or("") : ""};
     }
     return machine;
 }
 
 std::string GpuOffer::encode() const {
-    return Json{host, static_cast<int>(gpus.vendor), gpus.names, gpus.from, gpus.is_own}.dump(
+    return Json{host, static_cast<int>(gpus.vendor), gpus.names, gpus.from, gpus.task}.dump(
         -1, ' ', false, Json::error_handler_t::replace);
 }
 
@@ -167,8 +167,8 @@ GpuOffer GpuOffer::decode(const std::string& text) {
     GpuOffer offer;
     try {
         int vendor = 0;
-        std::tie(offer.host, vendor, offer.gpus.names, offer.gpus.from, offer.gpus.is_own) =
-            Json::parse(text).get<std::tuple<std::string, int, std::vector<std::string>, std::string, bool>>();
+        std::tie(offer.host, vendor, offer.gpus.names, offer.gpus.from, offer.gpus.task) =
+            Json::parse(text).get<std::tuple<std::string, int, std::vector<std::string>, std::string, std::string>>();
         offer.gpus.vendor = static_cast<GpuVendor>(vendor);
     } catch (const Json::exception&) {
         throw Error{Errc::internal, "a broken list of GPUs"};
@@ -182,13 +182,13 @@ bool asks_for_gpus(const Plan& plan) noexcept {
 
 std::vector<std::string> share_gpus(const Plan& plan, const std::vector<GpuOffer>& offers) {
     std::vector<std::string> mine(offers.size());
-    std::set<std::pair<std::string, std::string>> taken;
+    std::set<std::tuple<std::string, std::string, std::string>> taken;
     for (std::uint32_t rank = 1; rank < offers.size(); ++rank) {
         if (!is_for_gpu(plan, rank)) continue;
         const GpuOffer& offer = offers[rank];
-        // Those of a process alone may have the same numbers in all of them.
+        // Those of one task may be called as those of another.
         const auto is_free = [&](const std::string& name) {
-            return offer.gpus.is_own || taken.emplace(offer.host, name).second;
+            return taken.emplace(offer.host, offer.gpus.task, name).second;
         };
         const auto found = std::ranges::find_if(offer.gpus.names, is_free);
         if (found == offer.gpus.names.end()) refuse(plan, offers, offer.host);

@@ -18,7 +18,7 @@ struct VisibleGpus {
     GpuVendor vendor = GpuVendor::none;
     std::vector<std::string> names = {};  ///< As the variable takes them: numbers or UUIDs.
     std::string from = {};                ///< For messages: "CUDA_VISIBLE_DEVICES=0,1", "/dev/nvidia*".
-    bool is_own = false;                  ///< Slurm has given them to this process alone.
+    std::string task = {};                ///< The task to which Slurm has given them alone; empty: they are the node's.
 };
 
 /// Where GPUs are looked for. Tests put a folder and words there instead.

@@ -120,17 +120,25 @@ TEST(FindGpus, KnowsWhoseVariablesCountWhereSlurmSetsThoseOfAllMakers) {
     EXPECT_EQ(none.gpus({{"HIP_VISIBLE_DEVICES", "4"}}).from, "HIP_VISIBLE_DEVICES=4");
 }
 
+TEST(FindGpus, KnowsWhoseTheyAreWhereSlurmGivesThemToTasks) {
+    const FakeMachine machine;
+
+    EXPECT_EQ(machine.gpus({{"CUDA_VISIBLE_DEVICES", "0"}, {"SLURM_PROCID", "4"}}).task, "");
+    EXPECT_EQ(machine.gpus({{"CUDA_VISIBLE_DEVICES", "0"}, {"SLURM_PROCID", "4"}, {"SLURM_GPUS_PER_TASK", "1"}}).task,
+              "4");
+}
+
 TEST(GpuOffer, IsDecodedAsItWasEncoded) {
     const GpuOffer mine{.host = "node \"7\"",
-                        .gpus = {.vendor = GpuVendor::amd, .names = {"0", "GPU-1"}, .from = "X=0", .is_own = true}};
+                        .gpus = {.vendor = GpuVendor::amd, .names = {"0", "GPU-1"}, .from = "X=0", .task = "3"}};
     const GpuOffer again = GpuOffer::decode(mine.encode());
 
     EXPECT_EQ(again.host, mine.host);
     EXPECT_EQ(again.gpus.vendor, GpuVendor::amd);
     EXPECT_EQ(again.gpus.names, mine.gpus.names);
     EXPECT_EQ(again.gpus.from, "X=0");
-    EXPECT_TRUE(again.gpus.is_own);
-    for (const char* text : {"", "[]", "{}", "[\"host\",1,\"0\",\"\",true]"}) {
+    EXPECT_EQ(again.gpus.task, "3");
+    for (const char* text : {"", "[]", "{}", "[\"host\",1,\"0\",\"\",\"\"]"}) {
         EXPECT_EQ(error_of([&] { static_cast<void>(GpuOffer::decode(text)); }).code(), Errc::internal) << text;
     }
 }
@@ -197,9 +205,16 @@ TEST(ShareGpus, GivesNoGpuTwiceWhereProcessesSeeDifferentOnes) {
 
 TEST(ShareGpus, LeavesEachTheOneThatSlurmHasGivenIt) {
     auto offers = offers_on(std::vector<std::string>(7, "a"), {{"a", {"0"}}});
-    for (GpuOffer& offer : offers) offer.gpus.is_own = true;
+    for (std::size_t rank = 0; rank < offers.size(); ++rank) offers[rank].gpus.task = std::to_string(rank);
 
     EXPECT_THAT(share_gpus(sample_plan(), offers), ElementsAre("", "", "0", "0", "0", "0", ""));
+}
+
+TEST(ShareGpus, GivesThoseOfATaskToTheProcessesThatItHasStarted) {
+    auto offers = offers_on(std::vector<std::string>(7, "a"), {{"a", {"0", "1", "2", "3"}}});
+    for (GpuOffer& offer : offers) offer.gpus.task = "0";
+
+    EXPECT_THAT(share_gpus(sample_plan(), offers), ElementsAre("", "", "0", "1", "2", "3", ""));
 }
 
 using Settings = std::map<std::string, std::optional<std::string>>;
