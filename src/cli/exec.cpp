@@ -18,6 +18,7 @@
 #include "launch/peer_place.hpp"
 #include "launch/process_identity.hpp"
 #include "launch/run_record.hpp"
+#include "launch/slurm.hpp"
 
 namespace penstock::cli {
 namespace {
@@ -50,16 +51,12 @@ void tell_command(const RunRecord& run, const ExecArguments& arguments, const Pe
 }
 
 [[nodiscard]] std::vector<std::string> through_slurm(const RunRecord& run, const PeerPlace& place) {
-    // Slurm's names of nodes have no domain.
-    return {"srun",
-            "--overlap",
-            "--quiet",
-            "--jobid=" + run.slurm_job,
-            "--nodelist=" + place.host.substr(0, place.host.find('.')),
-            "--nodes=1",
-            "--ntasks=1",
-            "--mpi=none",
-            "--"};
+    const std::string node = place.host.substr(0, place.host.find('.'));  // Slurm's names of nodes have no domain
+    std::vector<std::string> words{"srun",      "--overlap",          "--quiet",    "--jobid=" + run.slurm_job,
+                                   "--nodes=1", "--nodelist=" + node, "--ntasks=1", "--mpi=none"};
+    if (const auto part = part_of_job(run.slurm_job, node)) words.push_back("--het-group=" + std::to_string(*part));
+    words.emplace_back("--");
+    return words;
 }
 
 [[noreturn]] void execute_beside(const Program& program, const ExecArguments& arguments) {

@@ -273,8 +273,8 @@ void warn_of_kinds(const Plan& plan, Logger& log) {
 /// What started the processes has the last word about where they are; where that is not as the stages ask, the log says
 /// so.
 void check_placement(const Plan& plan, const std::vector<HostInfo>& hosts, bool several_hosts, Logger& log) {
-    // In a job of Slurm whoever has made that has asked for the nodes.
-    if (std::getenv("SLURM_JOB_ID") == nullptr) warn_of_kinds(plan, log);
+    const char* job = std::getenv("SLURM_JOB_ID");  // whoever has made that has asked for the nodes
+    if (job == nullptr || *job == '\0') warn_of_kinds(plan, log);
     if (!asks_for_placement(plan)) return;
     if (!several_hosts) {
         log.info("All processes are on one node: \"placement\" has no effect");

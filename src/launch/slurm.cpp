@@ -120,6 +120,23 @@ std::optional<SlurmJobState> look_at_job(const std::string& id) {
     throw Error{Errc::disconnected, "squeue cannot tell of job " + id + ": " + said(answer)};
 }
 
+std::optional<int> part_of_job(const std::string& id, const std::string& node) {
+    const auto parts =
+        answer_of({"squeue", "-h", "-S", "i", "-j", id, "-O", "HetJobOffset:|,NodeList:|"}, {}, longest_answer);
+    std::string_view lines = parts.out;
+    while (!lines.empty()) {
+        const auto end = std::min(lines.find('\n'), lines.size());
+        const std::string_view line = lines.substr(0, end);
+        lines.remove_prefix(std::min(end + 1, lines.size()));
+        const auto bar = line.find('|');
+        if (bar == std::string_view::npos || !is_job_id(line.substr(0, bar))) continue;  // "N/A" of a job of one part
+        const std::string list{line.substr(bar + 1, line.find('|', bar + 1) - bar - 1)};
+        const auto names = answer_of({"scontrol", "show", "hostnames", list}, {}, longest_answer).out;
+        if (("\n" + names).find("\n" + node + "\n") != std::string::npos) return number_of(line);
+    }
+    return std::nullopt;
+}
+
 std::string end_of_job(const SlurmAttempt& attempt) noexcept {
     try {
         if (!is_job_id(attempt.job) || !find_program("squeue") || attempt.cluster != cluster_here()) return {};

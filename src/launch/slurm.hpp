@@ -40,6 +40,9 @@ void cancel_job(const std::string& id);
 /// Nothing if Slurm does not know the job (any more). @throws Error if Slurm does not answer.
 [[nodiscard]] std::optional<SlurmJobState> look_at_job(const std::string& id);
 
+/// The number of the part of a heterogeneous job that has the node; nothing for any other job.
+[[nodiscard]] std::optional<int> part_of_job(const std::string& id, const std::string& node);
+
 /// One start of a job.
 struct SlurmAttempt {
     std::string_view job;

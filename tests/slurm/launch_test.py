@@ -512,7 +512,7 @@ class Kinds(SlurmTestCase):
         self.assertEqual([(peer["node"], peer["gpu"]) for peer in peers],
                          [("n3", "0"), ("n3", "1"), ("n4", "0"), ("n4", "1")])
 
-    def test_end_as_the_run_does_and_by_cancel(self):
+    def test_end_as_the_run_does_and_by_cancel_and_can_be_looked_at(self):
         failing = placed(line_of(stage("in", "file_source", input="no-such-file"), stage("out", "null")),
                          out={"constraint": "gpu"})
         self.launch_to_end(failing, code=2)
@@ -520,6 +520,10 @@ class Kinds(SlurmTestCase):
         job = self.submit(placed(ENDLESS, processor={"constraint": "gpu"}))
         folder = self.folder_of_job(job)
         self.wait_for_rows(folder)
+        for name in ("processor", "consumer"):
+            peer = folder.json(f"peers/{name}.0.json")["stage_peers"][0]
+            run = self.command("exec", "--runs-dir", self.runs_dir, "--stage", name, job, "--", "hostname")
+            self.assertEqual((run.out, run.popen.returncode), (peer["node"] + "\n", 0), run.err)
         self.assert_code(self.command("cancel", job, "--runs-dir", self.runs_dir), 0)
         wait_until(lambda: set(state_of(job).split()) == {"FAILED"}, "the end of both parts", LONGEST_JOB_S)
         self.assert_drained(folder, signal.SIGTERM)

@@ -246,6 +246,18 @@ TEST(SbatchScript, StartsTheRanksOfAllPartsInOneStep) {
         "<--set=producer.total_batches=10>");
 }
 
+TEST(PartOfJob, IsTheOneThatHasTheNode) {
+    FakePrograms programs;
+    programs.add("squeue", "printf '0|n[1-2]|\\n1|n13|\\n'");
+    programs.add("scontrol", "if [ \"$3\" = n13 ]; then echo n13; else printf 'n1\\nn2\\n'; fi");
+
+    EXPECT_EQ(part_of_job("5", "n2"), 0);
+    EXPECT_EQ(part_of_job("5", "n13"), 1);
+    EXPECT_EQ(part_of_job("5", "n3"), std::nullopt);
+    programs.add("squeue", "echo 'N/A|n[1-2]|'");
+    EXPECT_EQ(part_of_job("5", "n2"), std::nullopt);
+}
+
 /// What the script ends with when srun and penstock answer like this.
 [[nodiscard]] int end_of_script(const std::string& srun, const std::string& penstock) {
     FakePrograms programs;
