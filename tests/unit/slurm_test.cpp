@@ -225,6 +225,18 @@ TEST(SbatchScript, EndsWhereTheJobHasAnotherNumberOfNodes) {
     EXPECT_THAT(answer.err, HasSubstr("the pipeline is placed on 3 nodes, and this job has 2"));
 }
 
+TEST(SbatchScript, LeavesThePipelineFileTheLastWordOfAProgramOfTheUser) {
+    SlurmJob job = demo();
+    job.users_program = "/home/me/mine";
+    job.run_words = {"--bind=core", "/home/me/demo.json"};
+    job.phase = "read";
+    job.earlier = {{"make", "12"}};
+
+    EXPECT_THAT(sbatch_script(job), AllOf(HasSubstr("\nprogram=/home/me/mine\n"),
+                                          HasSubstr("\"$program\" --runs-dir \"$runs_dir\" --phase read --earlier "
+                                                    "make=\"$earlier_1\" --bind=core /home/me/demo.json\n")));
+}
+
 TEST(SbatchScript, StartsTheRanksOfAllPartsInOneStep) {
     SlurmJob job = demo();
     job.mpi = "none";
