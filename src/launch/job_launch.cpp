@@ -26,8 +26,8 @@ namespace {
 constexpr std::size_t most_nodes_named = 8;
 
 /// Nobody is left to end this rank in order, and MPI would wait for ever.
-[[noreturn]] void end_as_orphan(int exit_code) {
-    std::fputs("penstock: rank 0, which coordinates the run, is gone; this rank ends\n", stderr);
+[[noreturn]] void end_as_orphan(const std::string& why, int exit_code) {
+    std::fputs(("penstock: " + why + "; this rank ends\n").c_str(), stderr);
     std::_Exit(exit_code);
 }
 
@@ -182,8 +182,16 @@ RunResult run_job(Launch launch, const Plan& plan, const Registry& registry, con
     const RunDirectory directory = shared_directory(world, plan, options);
     if (directory.path().empty()) return follower;
     if (!together([&] { check_shared(world, directory); })) return follower;
-    const RunContext run{plan, registry, options, directory, world.describe(), world.stage_communicator()};
-    RankWatch watch{world, lines, [code = world.orphan_exit_code()] { end_as_orphan(code); }};
+    RunContext run{plan, registry, options, directory, world.describe(), world.stage_communicator()};
+    RankWatch watch{{.bootstrap = world,
+                     .plan = plan,
+                     .lines = lines,
+                     .silence = options.heartbeat_timeout,
+                     .on_orphaned = [code = world.orphan_exit_code()](const std::string& why, bool is_silent) {
+                         // Rank 0 ends with this code too, if it can see that the link is cut.
+                         end_as_orphan(why, is_silent ? exit_code(Errc::disconnected) : code);
+                     }}};
+    run.unwatched = watch.unwatched();
     if (world.rank() != 0) {
         static_cast<void>(run_instance(run, world));  // rank 0 knows how it ended
         follower.run_dir = directory.path();
