@@ -54,8 +54,8 @@ struct RunOptions {
     std::uint64_t arena_bytes = 256ULL << 20U;        ///< Upper bound of shared memory per instance.
     std::chrono::milliseconds stall_timeout{60'000};  ///< Nothing moved for that long: the run ends. 0 means never.
     std::chrono::milliseconds start_timeout{30'000};  ///< For all processes to be up and connected.
-    /// A host of a job that is silent for that long is lost, and the run ends. In whole seconds, at least 2; 0 means
-    /// never. The hosts' kernels ask and answer: operators may compute for as long as they like, and stand still.
+    /// A host of a job that is silent for that long is lost, and the run ends. At least 2 s; 0 means never. The hosts'
+    /// kernels ask and answer: operators may compute for as long as they like, and stand still.
     std::chrono::milliseconds heartbeat_timeout{8'000};
     LogLevel log_level = LogLevel::info;
     bool progress = true;  ///< Progress lines on standard error.

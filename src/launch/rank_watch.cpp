@@ -27,7 +27,11 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::chrono::milliseconds longest_start = 10s;
-constexpr std::chrono::milliseconds shortest_silence = 2s;  // the kernel counts seconds
+// The kernel counts seconds, up to 32767.
+constexpr std::chrono::milliseconds shortest_silence = 2s;
+constexpr std::chrono::milliseconds longest_silence = 24h;
+/// Where packets are thrown away on the quiet, each connection takes its time to fail.
+constexpr std::chrono::milliseconds longest_link_connects = 2s;
 
 enum class Ended { not_yet, gone, silent };
 
@@ -59,7 +63,10 @@ void for_each_word(std::string_view text, const Act& act) {
 }  // namespace
 
 RankWatch::RankWatch(const Setup& setup)
-    : plan_{setup.plan}, silence_{setup.silence}, self_{setup.bootstrap.rank()}, members_(setup.bootstrap.size()) {
+    : plan_{setup.plan},
+      silence_{setup.silence.count() > 0 ? std::clamp(setup.silence, shortest_silence, longest_silence) : 0ms},
+      self_{setup.bootstrap.rank()},
+      members_(setup.bootstrap.size()) {
     Bootstrap& bootstrap = setup.bootstrap;
     const auto all = bootstrap.allgather(setup.place + "\n" + setup.host + "\n" + std::to_string(getpid()));
     for (Rank rank = 0; rank < all.size(); ++rank) {
@@ -133,8 +140,9 @@ std::vector<Rank> RankWatch::connect(const Setup& setup, const std::vector<Rank>
     };
     reach(0);
     if (reached.empty()) return reached;  // nobody could be told of a link
+    const auto deadline = deadline_in(longest_link_connects);
     for (const Rank peer : peers) {
-        if (peer < self_) reach(peer);
+        if (peer < self_ && SteadyClock::now() < deadline) reach(peer);
     }
     return reached;
 }
@@ -155,16 +163,14 @@ void RankWatch::accept(const Setup& setup, const Meeting& meeting, const File& l
 /// when the time is over. The other kernel answers; nothing wakes a process here or there.
 void RankWatch::keep_asking(const File& line) const {
     if (silence_.count() <= 0) return;
-    constexpr std::chrono::milliseconds longest = 12h;  // the kernel counts seconds up to 32767
-    const auto silence = std::clamp<std::chrono::milliseconds>(silence_, shortest_silence, longest);
-    const auto seconds = static_cast<int>(silence.count() / 1000);
+    const auto seconds = static_cast<int>(silence_.count() / 1000);
     const auto set = [&](int level, int option, int value) {
         setsockopt(line.get(), level, option, &value, sizeof value);
     };
     set(SOL_SOCKET, SO_KEEPALIVE, 1);
     set(IPPROTO_TCP, TCP_KEEPIDLE, std::max(seconds / 4, 1));
     set(IPPROTO_TCP, TCP_KEEPINTVL, std::max(seconds / 16, 1));
-    set(IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(silence.count()));
+    set(IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(silence_.count()));
 }
 
 void RankWatch::list_unwatched(const std::vector<std::string>& connected) {

@@ -9,7 +9,7 @@ import time
 import unittest
 
 from hosts import hosts_for
-from penstock_runs import RunTestCase, is_built, line_of, program, rows_of, stage, wait_until
+from penstock_runs import RunFolder, RunTestCase, is_built, line_of, program, rows_of, stage, wait_until
 
 HAS_MPI = "PENSTOCK_MPIEXEC" in os.environ
 RANKS = 5
@@ -47,11 +47,14 @@ class Links:
             return False
         return [each for run in runs for each in run.processes() if is_ours(each)]
 
-    def wait_for_payloads(self):
-        self.wait_for_state("running")
-        folder = self.only_folder()
-        wait_until(lambda: folder.channel("processor-consumer", "status.json")["settled"] > 0, "payloads move")
-        return folder
+    def wait_for_payloads(self, runs):
+        def are_moving():
+            if runs[0].has_ended():
+                raise AssertionError(f"the run has ended:\n{runs[0].err}")
+            return any(RunFolder(path.parent).channel("processor-consumer", "status.json")["settled"] > 0
+                       for path in self.runs_dir.glob("*/status.json"))
+        wait_until(are_moving, "payloads move")
+        return self.only_folder()
 
     def end(self, runs):
         """What is left of the run is only what has started it."""
@@ -90,7 +93,7 @@ class Links:
     def test_host_that_is_switched_off_is_named(self):
         hosts = hosts_for(self, 2)
         runs = self.start_job(hosts, demo())
-        folder = self.wait_for_payloads()
+        folder = self.wait_for_payloads(runs)
         hosts.power_off(2)
 
         self.assert_ended(runs, folder, "h1", "h2")
@@ -98,7 +101,7 @@ class Links:
     def test_partition_ends_the_run_on_both_sides(self):
         hosts = hosts_for(self, 3)
         runs = self.start_job(hosts, demo())
-        folder = self.wait_for_payloads()
+        folder = self.wait_for_payloads(runs)
         hosts.cut(1)  # the coordinator's
 
         self.assert_ended(runs, folder, "h1")
@@ -107,7 +110,7 @@ class Links:
     def test_link_that_is_taken_down_at_the_host_is_named(self):
         hosts = hosts_for(self, 2)
         runs = self.start_job(hosts, demo())
-        folder = self.wait_for_payloads()
+        folder = self.wait_for_payloads(runs)
         hosts.all[2].do("ip", "link", "set", "eth0", "down")
 
         self.assert_ended(runs, folder, "h1", "h2")
@@ -115,7 +118,7 @@ class Links:
     def test_hosts_that_lose_each_other_are_named_though_the_coordinator_reaches_both(self):
         hosts = hosts_for(self, 3)
         runs = self.start_job(hosts, demo())
-        folder = self.wait_for_payloads()
+        folder = self.wait_for_payloads(runs)
         hosts.part(2, 3)
 
         self.assert_ended(runs, folder, "h2", "h3")
@@ -123,7 +126,7 @@ class Links:
     def test_short_cut_is_outlived(self):
         hosts = hosts_for(self, 2)
         runs = self.start_job(hosts, demo(400), silence="20s")
-        self.wait_for_payloads()
+        self.wait_for_payloads(runs)
         hosts.cut(2)
         time.sleep(2)  # the time is the experiment
         hosts.restore(2)
@@ -142,7 +145,7 @@ class Links:
     def test_process_that_is_stopped_for_longer_is_no_silence(self):
         hosts = hosts_for(self, 2)
         runs = self.start_job(hosts, demo(300), silence="2s")
-        self.wait_for_payloads()
+        self.wait_for_payloads(runs)
         stopped = self.processes_of(runs)
         for process in stopped:
             process.kill(signal.SIGSTOP)
