@@ -103,15 +103,12 @@ RankWatch::RankWatch(const Setup& setup)
     if (self_ == 0) {
         list_unwatched(connected);
     } else {
-        watch_first(setup.on_orphaned);
+        start_watch([this, on_orphaned = setup.on_orphaned] { watch_run(on_orphaned); });
     }
 }
 
 RankWatch::~RankWatch() {
-    if (!orphan_watch_.joinable()) return;
-    const std::uint64_t one = 1;
-    static_cast<void>(!write(stop_.get(), &one, sizeof one));
-    orphan_watch_.join();
+    stop_watch();
 }
 
 /// Than rank 0.
@@ -194,39 +191,73 @@ void RankWatch::list_unwatched(const std::vector<std::string>& connected) {
     unwatched_ += ": when a host or a link between them fails, only the transport may notice";
 }
 
-void RankWatch::watch_first(std::function<void(const std::string&, bool)> on_orphaned) {
-    if (watched_.empty()) return;
+template <class Watch>
+void RankWatch::start_watch(Watch watch) {
     stop_ = File{eventfd(0, EFD_CLOEXEC)};
-    if (!stop_) return;
+    if (watched_.empty() || !stop_) return;
     // Signals are for the thread that runs the instance.
     sigset_t all;
     sigset_t old;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &old);
-    orphan_watch_ = std::thread{[this, on_orphaned = std::move(on_orphaned)] {
+    watch_ = std::thread{std::move(watch)};
+    pthread_sigmask(SIG_SETMASK, &old, nullptr);
+}
+
+void RankWatch::stop_watch() {
+    if (!watch_.joinable()) return;
+    const std::uint64_t one = 1;
+    static_cast<void>(!write(stop_.get(), &one, sizeof one));
+    watch_.join();
+}
+
+/// Tells rank 0 of links that are silent, until rank 0 itself is gone or silent, or it is to stop.
+void RankWatch::watch_run(const std::function<void(const std::string&, bool)>& on_orphaned) const {
+    std::vector<pollfd> entries{{.fd = stop_.get(), .events = POLLIN, .revents = 0}};
+    for (const Watched& each : watched_) entries.push_back({.fd = each.file, .events = POLLIN, .revents = 0});
+    const auto first = std::ranges::find(watched_, Rank{0}, &Watched::rank);
+    while (::poll(entries.data(), entries.size(), -1) < 0 || entries[0].revents == 0) {
+        for (std::size_t i = 0; i < watched_.size(); ++i) {
+            const Watched& each = watched_[i];
+            if (std::exchange(entries[i + 1].revents, short{0}) == 0) continue;
+            std::string said;
+            const Ended ended = each.is_elsewhere ? end_of(each.file, said) : Ended::gone;
+            if (ended == Ended::not_yet) continue;
+            if (each.rank == 0) {
+                return on_orphaned(ended == Ended::gone ? "rank 0, which coordinates the run, is gone"
+                                                        : plan_.label(0) + " (rank 0) " + silence_of(0, self_),
+                                   ended == Ended::silent);
+            }
+            entries[i + 1].fd = -1;  // of a rank that is gone rank 0 knows
+            if (ended == Ended::gone || first == watched_.end()) continue;
+            const std::string report = std::to_string(each.rank) + "\n";
+            static_cast<void>(!send(first->file, report.data(), report.size(), MSG_NOSIGNAL));
+        }
+    }
+}
+
+void RankWatch::watch_end(std::function<void(const std::string&)> on_silent) {
+    stop_watch();
+    start_watch([this, on_silent = std::move(on_silent)] {
         std::vector<pollfd> entries{{.fd = stop_.get(), .events = POLLIN, .revents = 0}};
-        for (const Watched& each : watched_) entries.push_back({.fd = each.file, .events = POLLIN, .revents = 0});
-        const auto first = std::ranges::find(watched_, Rank{0}, &Watched::rank);
+        for (const Watched& each : watched_) {
+            const bool counts = each.is_elsewhere && (self_ == 0 || each.rank == 0);
+            entries.push_back({.fd = counts ? each.file : -1, .events = POLLIN, .revents = 0});
+        }
         while (::poll(entries.data(), entries.size(), -1) < 0 || entries[0].revents == 0) {
             for (std::size_t i = 0; i < watched_.size(); ++i) {
-                const Watched& each = watched_[i];
                 if (std::exchange(entries[i + 1].revents, short{0}) == 0) continue;
                 std::string said;
-                const Ended ended = each.is_elsewhere ? end_of(each.file, said) : Ended::gone;
-                if (ended == Ended::not_yet) continue;
-                if (each.rank == 0) {
-                    return on_orphaned(ended == Ended::gone ? "rank 0, which coordinates the run, is gone"
-                                                            : plan_.label(0) + " (rank 0) " + silence_of(0, self_),
-                                       ended == Ended::silent);
+                const Rank rank = watched_[i].rank;
+                const Ended ended = end_of(watched_[i].file, said);
+                if (ended == Ended::silent) {
+                    return on_silent(plan_.label(rank) + " (rank " + std::to_string(rank) + ") " +
+                                     silence_of(rank, self_));
                 }
-                entries[i + 1].fd = -1;  // of a rank that is gone rank 0 knows
-                if (ended == Ended::gone || first == watched_.end()) continue;
-                const std::string report = std::to_string(each.rank) + "\n";
-                static_cast<void>(!send(first->file, report.data(), report.size(), MSG_NOSIGNAL));
+                if (ended == Ended::gone) entries[i + 1].fd = -1;
             }
         }
-    }};
-    pthread_sigmask(SIG_SETMASK, &old, nullptr);
+    });
 }
 
 std::vector<Supervisor::Lost> RankWatch::lost() {
@@ -244,6 +275,7 @@ std::vector<Supervisor::Lost> RankWatch::lost() {
         lost.push_back(
             {each.rank, ended == Ended::gone ? "is gone: its process ended without a word" : silence_of(each.rank, 0)});
         each.rank = 0;
+        has_lost_some_ = true;
     }
     std::erase_if(watched_, [](const Watched& each) { return each.rank == 0; });
     return lost;

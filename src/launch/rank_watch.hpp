@@ -46,6 +46,13 @@ public:
 
     [[nodiscard]] std::vector<Lost> lost() override;
 
+    /// The run is over: ranks may end now, and `on_orphaned` is not called any more. Whoever goes on to wait for all
+    /// others would wait for ever for one that is silent.
+    /// @param on_silent  Called once, on a thread of its own.
+    void watch_end(std::function<void(const std::string& why)> on_silent);
+    /// At rank 0: a rank was lost while the run went on, and will not come to the end of the job.
+    [[nodiscard]] bool has_lost_some() const noexcept { return has_lost_some_; }
+
     /// At rank 0: what is not watched, in words; empty if all is.
     [[nodiscard]] const std::string& unwatched() const noexcept { return unwatched_; }
 
@@ -70,7 +77,10 @@ private:
     void accept(const Setup& setup, const Meeting& meeting, const File& listener, std::size_t expected);
     void keep_asking(const File& line) const;
     void list_unwatched(const std::vector<std::string>& connected);
-    void watch_first(std::function<void(const std::string&, bool)> on_orphaned);
+    void watch_run(const std::function<void(const std::string&, bool)>& on_orphaned) const;
+    template <class Watch>
+    void start_watch(Watch watch);
+    void stop_watch();
     [[nodiscard]] std::string name(Rank rank) const;
     [[nodiscard]] std::string silence_of(Rank silent, Rank seen_by) const;
     void add_lost_links(Rank reporter, std::string_view report, std::vector<Lost>& lost) const;
@@ -83,8 +93,9 @@ private:
     std::vector<Watched> watched_;  // at rank 0 the others; elsewhere rank 0, if it can be, and the ends of links
     std::vector<File> processes_;   // pidfds
     std::string unwatched_;
+    bool has_lost_some_ = false;
     File stop_;  // readable when the thread is to end
-    std::thread orphan_watch_;
+    std::thread watch_;
 };
 
 }  // namespace penstock

@@ -133,6 +133,27 @@ class Links:
 
         self.assert_complete(runs, 400)
 
+    def test_host_whose_part_is_done_may_be_lost(self):
+        """Ranks 1 and 3 are there, and exchange nothing with the others."""
+        hosts = hosts_for(self, 2)
+        lines = [line_of(stage(f"producer-{i}", "records", batch_size=BATCH, total_batches=batches, interval="10ms"),
+                         stage(f"consumer-{i}", "csv_sink", output=f"{i}.csv")) for i, batches in ((0, 10), (1, 800))]
+        spec = {"stages": [line["stages"][i] for i in (0, 1) for line in lines],
+                "channels": [line["channels"][0] for line in lines]}
+        runs = self.start_job(hosts, spec)
+        self.wait_for_state("running")
+        folder = self.only_folder()
+        wait_until(lambda: all(each["instances"][0]["state"] == "done" for each in folder.status["stages"]
+                               if each["name"].endswith("0")), "one line is done")
+        hosts.cut(2)
+
+        self.end(runs)
+        self.assertEqual((folder.status["state"], folder.status["exit_code"]), ("completed", 0), runs[0].err)
+        self.assert_demo_ids(folder.result("1.csv"), 800)
+
+    def assert_demo_ids(self, path, batches):
+        self.assertEqual(sorted(row[0] for row in rows_of(path)), list(range(batches * BATCH)))
+
     def test_operator_that_computes_for_longer_is_no_silence(self):
         hosts = hosts_for(self, 2)
         spec = line_of(stage("source", "pattern", size_bytes="1KiB", count=3), stage("sink", "null", delay="3s"))
