@@ -54,6 +54,9 @@ struct RunOptions {
     std::uint64_t arena_bytes = 256ULL << 20U;        ///< Upper bound of shared memory per instance.
     std::chrono::milliseconds stall_timeout{60'000};  ///< Nothing moved for that long: the run ends. 0 means never.
     std::chrono::milliseconds start_timeout{30'000};  ///< For all processes to be up and connected.
+    /// A host of a job that is silent for that long is lost, and the run ends. At least 2 s; 0 means never. The hosts'
+    /// kernels ask and answer: operators may compute for as long as they like, and stand still.
+    std::chrono::milliseconds heartbeat_timeout{8'000};
     LogLevel log_level = LogLevel::info;
     bool progress = true;  ///< Progress lines on standard error.
     /// Of a pipeline with phases, only that of this stage. Empty: all, one after the other.
@@ -77,7 +80,8 @@ struct RunOptions {
 class Runtime {
 public:
     /// Reads `--launch`, `--transport`, `--idle`, `--bind`, `--runs-dir`, `--arena-mib`, `--stall-timeout`,
-    /// `--log-level`, `--phase` and `--earlier` from the command line and leaves everything else alone.
+    /// `--heartbeat-timeout`, `--log-level`, `--phase` and `--earlier` from the command line and leaves everything else
+    /// alone.
     /// @throws Error{invalid_input} for a bad value.
     Runtime(int argc, char** argv);
     explicit Runtime(RunOptions options);

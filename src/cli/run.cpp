@@ -125,6 +125,8 @@ void add_run_options(CLI::App& command, RunArguments& arguments) {
         ->capture_default_str();
     add_duration(command, "--stall-timeout", options.stall_timeout,
                  "End the run when nothing moves for so long; 0 never");
+    add_duration(command, "--heartbeat-timeout", options.heartbeat_timeout,
+                 "End the run when another host is silent for so long; 0 never");
     add_duration(command, "--start-timeout", options.start_timeout, "For all processes to be up and connected");
     add_choice(command, "--log-level", options.log_level, Vocabulary<LogLevel>{level_words},
                "Least level that is logged");

@@ -8,6 +8,7 @@
 #include <initializer_list>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include <unistd.h>
@@ -26,8 +27,8 @@ namespace {
 constexpr std::size_t most_nodes_named = 8;
 
 /// Nobody is left to end this rank in order, and MPI would wait for ever.
-[[noreturn]] void end_as_orphan(int exit_code) {
-    std::fputs("penstock: rank 0, which coordinates the run, is gone; this rank ends\n", stderr);
+[[noreturn]] void end_as_orphan(const std::string& why, int exit_code) {
+    std::fputs(("penstock: " + why + "; this rank ends\n").c_str(), stderr);
     std::_Exit(exit_code);
 }
 
@@ -159,7 +160,8 @@ void tell_cannot_start(Launch launch, const Error& error, const RunOptions& opti
 }
 
 RunResult run_job(Launch launch, const Plan& plan, const Registry& registry, const RunOptions& options) {
-    std::vector<File> lines;  // before the world, which they have to outlive
+    std::vector<File> lines;  // before the world, which they have to outlive, as what watches its end
+    std::optional<RankWatch> watch;
     const std::unique_ptr<JobWorld> joined = join(launch, options);
     JobWorld& world = *joined;
     // mpirun ends all others as soon as one rank fails, and rank 0 must live to say why: it fails for all of them.
@@ -182,21 +184,38 @@ RunResult run_job(Launch launch, const Plan& plan, const Registry& registry, con
     const RunDirectory directory = shared_directory(world, plan, options);
     if (directory.path().empty()) return follower;
     if (!together([&] { check_shared(world, directory); })) return follower;
-    const RunContext run{plan, registry, options, directory, world.describe(), world.stage_communicator()};
-    RankWatch watch{world, lines, [code = world.orphan_exit_code()] { end_as_orphan(code); }};
+    RunContext run{plan, registry, options, directory, world.describe(), world.stage_communicator()};
+    // Rank 0 ends with this code too, if it can see that the link is cut.
+    const auto end_as_cut_off = [](const std::string& why) { end_as_orphan(why, exit_code(Errc::disconnected)); };
+    watch.emplace(RankWatch::Setup{
+        .bootstrap = world,
+        .plan = plan,
+        .lines = lines,
+        .silence = options.heartbeat_timeout,
+        .on_orphaned = [code = world.orphan_exit_code(), end_as_cut_off](const std::string& why, bool is_silent) {
+            is_silent ? end_as_cut_off(why) : end_as_orphan(why, code);
+        }});
+    run.unwatched = watch->unwatched();
     if (world.rank() != 0) {
         static_cast<void>(run_instance(run, world));  // rank 0 knows how it ended
+        watch->watch_end(end_as_cut_off);
         follower.run_dir = directory.path();
         return follower;
     }
-    const RunSnapshot snapshot = run_coordinator(run, world, watch);
+    const RunSnapshot snapshot = run_coordinator(run, world, *watch);
     // Ranks that are gone, stuck in their operator, or waiting in MPI for one that has failed would never come to the
     // orderly end of an MPI job.
-    if (snapshot.aborted || (snapshot.state == RunState::failed && !world.all_leave(time_to_leave))) {
+    const bool some_may_not_come = snapshot.state == RunState::failed || watch->has_lost_some();
+    if (snapshot.aborted || (some_may_not_come && !world.all_leave(time_to_leave))) {
         if (options.on_abort) options.on_abort(result_of(run, snapshot));
         world.abort(snapshot.exit_code);
     }
-    return result_of(run, snapshot);
+    RunResult result = result_of(run, snapshot);
+    watch->watch_end([result, on_abort = options.on_abort](const std::string& why) {
+        if (on_abort) on_abort(result);
+        end_as_orphan(why + ", when all was done", result.exit_code);
+    });
+    return result;
 }
 
 }  // namespace penstock

@@ -146,6 +146,10 @@ private:
     return mine;
 }
 
+[[nodiscard]] bool are_several(const std::vector<HostInfo>& hosts) {
+    return std::ranges::any_of(hosts, [&](const HostInfo& each) { return each.host != hosts[0].host; });
+}
+
 /// What both kinds of process need before their roles part.
 struct Process {
     /// @param threads  Of the operator; 0 for a process that is not to be bound.
@@ -156,7 +160,9 @@ struct Process {
           arena{arena_size(run)},
           transports{bootstrap, arena, wanted_by(run)},
           reactor{transports, {.idle = run.options.idle, .cores_to_spare = !placement.is_crowded}} {
-        reactor.set_labels([&run](Rank rank) { return run.plan.label(rank); });
+        reactor.set_labels([&plan = run.plan, this](Rank rank) {
+            return plan.label(rank) + (are_several(hosts) ? " on " + hosts[rank].host : "");
+        });
     }
 
     /// The transports that channels ask for.
@@ -315,13 +321,12 @@ RunSnapshot run_coordinator(const RunContext& run, Bootstrap& bootstrap, Supervi
     try {
         log->info("Run directory: " + run.directory.path());
         log->info("Launched by: " + run.launched_by);
+        if (!run.unwatched.empty()) log->warn(run.unwatched);
         run.directory.write_start(run.plan, run.launched_by);
         run.directory.replace("plan.json", plan_json(run.plan));
         Process process{run, start_up, 0, *log};
         run.directory.write_peers(run.plan, process.hosts, transport_names(run, process, *log));
-        const bool several_hosts = std::any_of(process.hosts.begin(), process.hosts.end(), [&](const HostInfo& host) {
-            return host.host != process.hosts[0].host;
-        });
+        const bool several_hosts = are_several(process.hosts);
         check_placement(run.plan, process.hosts, several_hosts, *log);
         Coordinator coordinator{{.plan = run.plan,
                                  .reactor = process.reactor,

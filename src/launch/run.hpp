@@ -24,6 +24,7 @@ struct RunContext {
     const RunDirectory& directory;
     std::string launched_by;  ///< For the log: "local processes", or which MPI on which of its message layers.
     std::optional<int> stage_communicator = {};  ///< `StageContext::communicator`.
+    std::string unwatched = {};                  ///< For the log, a warning; empty for none.
     // Of a run that is a part of the coordinator's process:
     RunControl* control = nullptr;
     bool takes_signals = true;

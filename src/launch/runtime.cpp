@@ -106,6 +106,8 @@ constexpr std::array<std::pair<std::string_view, LogLevel>, 4> levels{
             options.arena_bytes = mebibytes_of("--arena-mib", arena);
         } else if (const char* stall = value("--stall-timeout")) {
             options.stall_timeout = duration_of("--stall-timeout", stall);
+        } else if (const char* heartbeat = value("--heartbeat-timeout")) {
+            options.heartbeat_timeout = duration_of("--heartbeat-timeout", heartbeat);
         } else if (const char* level = value("--log-level")) {
             options.log_level = one_of("--log-level", level, levels);
         } else if (const char* phase = value("--phase")) {

@@ -182,8 +182,10 @@ void Coordinator::check_processes() {
     checked_ = ticks();
     for (const Supervisor::Lost& lost : setup_.supervisor.lost()) {
         setup_.reactor.poll();  // it may have said why
-        members_[lost.rank - 1].transport->forget(lost.rank);
-        if (run_.instances[lost.rank - 1].done && run_.state != RunState::starting) continue;
+        const bool is_link = lost.seen_by != 0;
+        if (!is_link) members_[lost.rank - 1].transport->forget(lost.rank);
+        const bool needed = !run_.instances[lost.rank - 1].done && !(is_link && run_.instances[lost.seen_by - 1].done);
+        if (!needed && run_.state != RunState::starting) continue;
         run_.aborted = true;
         fail(exit_code(Errc::disconnected), "disconnected: " + who(lost.rank) + " " + lost.how);
     }

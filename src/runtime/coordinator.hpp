@@ -26,9 +26,11 @@ public:
     struct Lost {
         Rank rank;
         std::string how;  ///< "was killed by signal 9 (Killed)".
+        /// Where not 0: it is this rank that has lost it, while rank 0 may reach both.
+        Rank seen_by = 0;
     };
     virtual ~Supervisor() = default;
-    /// Processes that ended since the last call.
+    /// What was lost since the last call.
     [[nodiscard]] virtual std::vector<Lost> lost() = 0;
 };
 

@@ -10,8 +10,10 @@ import os
 import pathlib
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import threading
 
 from penstock_runs import wait_until
@@ -80,6 +82,9 @@ class Hosts:
             raise Missing(f"{', '.join(missing)}: not installed (Debian: iproute2, util-linux)")
         self.folder = pathlib.Path(folder)
         self.all = []
+        self.dark = set()
+        self.bad_switch = None
+        self.closing = threading.Event()
         self.doors = None
         try:
             self.make(count)
@@ -133,8 +138,14 @@ class Hosts:
             finally:
                 for file in files:
                     os.close(file)
+            if host in self.dark:
+                self.closing.wait()
             with contextlib.suppress(OSError):  # it may not wait for the answer
                 visitor.sendall(b"%d" % (done.returncode & 0xFF))
+
+    def host_of(self, rank):
+        """Where `mpiexec` puts a rank."""
+        return self.all[1 + rank % (len(self.all) - 1)]
 
     def mpiexec(self, ranks, *options):
         """Starts that many ranks, in turn on each host. Needs Open MPI."""
@@ -147,7 +158,41 @@ class Hosts:
         """Unplugs a host."""
         self.switch.do("ip", "link", "set", f"p{number}", "down")
 
+    def restore(self, number):
+        """Plugs it in again."""
+        self.switch.do("ip", "link", "set", f"p{number}", "up")
+
+    def part(self, one, other):
+        """Two hosts reach each other no more, while both reach all others. Nobody is told."""
+        for here, there in ((one, other), (other, one)):
+            self.all[here].do("ip", "route", "add", "blackhole", f"{NETWORK}.{there}/32")
+
+    def power_off(self, number):
+        """No process of that host has time for a last word, and who started it from elsewhere hears of nothing."""
+        self.dark.add(self.all[number])
+        self.cut(number)
+        os.kill(self.all[number].pid, signal.SIGKILL)
+
+    def spoil(self, loss, delay_ms, jitter_ms, seed=1):
+        """The switch loses that part of all frames and holds the others back, each for another time."""
+        ports = [f"p{number}" for number in range(1, len(self.all))]
+        for port in ports:
+            self.switch.do("ip", "link", "set", port, "nomaster")
+        script = pathlib.Path(__file__).with_name("bad_switch.py")
+        self.bad_switch = subprocess.Popen(self.switch.words(sys.executable, script, loss, delay_ms, jitter_ms, seed, *ports),
+                                           stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self.bad_switch.stdout.readline() == "ready\n"
+
+    def count_spoiled(self):
+        """How many frames there were, and how many of them were lost. Nothing passes any more."""
+        said, _ = self.bad_switch.communicate()
+        self.bad_switch = None
+        return tuple(map(int, said.split()))
+
     def close(self):
+        self.closing.set()
+        if self.bad_switch is not None:
+            self.count_spoiled()
         for host in reversed(self.all):
             host.close()
         self.all = []

@@ -4,10 +4,13 @@
 #include <atomic>
 #include <future>
 #include <memory>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "base/clock.hpp"
 #include "support/in_process_world.hpp"
@@ -18,16 +21,41 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
+/// As many stages as ranks but the coordinator, each of one instance, that hand payloads on from one to the next.
+[[nodiscard]] Plan line_of(std::size_t ranks) {
+    Plan plan;
+    for (std::uint16_t i = 0; i + 1U < ranks; ++i) {
+        PlannedStage& stage = plan.stages.emplace_back();
+        stage.name = std::string(1, static_cast<char>('a' + i));
+        stage.instances = 1;
+        stage.first_rank = i + 1U;
+        if (i == 0) continue;
+        PlannedChannel& channel = plan.channels.emplace_back();
+        channel.from = static_cast<std::uint16_t>(i - 1);
+        channel.to = i;
+        channel.by = PassBy::value;
+        channel.dispatch = Dispatch::direct;
+        plan.stages[channel.from].outputs.push_back(static_cast<std::uint16_t>(i - 1));
+    }
+    return plan;
+}
+
 /// Ranks of one process that believe themselves at these places.
 struct Ranks {
-    explicit Ranks(const std::vector<std::string>& places) : lines(places.size()) {
+    explicit Ranks(const std::vector<std::string>& places) : plan{line_of(places.size())}, lines(places.size()) {
         test::Meeting meeting{static_cast<Rank>(places.size())};
         std::vector<std::future<std::unique_ptr<RankWatch>>> made;
         for (Rank rank = 0; rank < places.size(); ++rank) {
             made.push_back(std::async(std::launch::async, [&, rank] {
                 test::MeetingBootstrap bootstrap{meeting, rank};
-                return std::make_unique<RankWatch>(
-                    bootstrap, lines[rank], [this] { orphans.fetch_add(1); }, places[rank]);
+                return std::make_unique<RankWatch>(RankWatch::Setup{
+                    .bootstrap = bootstrap,
+                    .plan = plan,
+                    .lines = lines[rank],
+                    .silence = std::chrono::seconds{8},
+                    .on_orphaned = [this](const std::string&, bool is_silent) { orphans += is_silent ? 100 : 1; },
+                    .place = places[rank],
+                    .host = "on-" + places[rank]});
             }));
         }
         for (auto& each : made) watches.push_back(each.get());
@@ -50,6 +78,7 @@ struct Ranks {
         return ranks;
     }
 
+    Plan plan;
     std::vector<std::vector<File>> lines;
     std::atomic<int> orphans{0};
     std::vector<std::unique_ptr<RankWatch>> watches;
@@ -71,6 +100,47 @@ TEST(RankWatchTest, NoticesTheEndOfARankElsewhereOnce) {
     ranks.end(2);
     EXPECT_THAT(ranks.wait_for_lost(2), ElementsAre(1U, 2U));
     EXPECT_THAT(ranks.watches[0]->lost(), IsEmpty());
+}
+
+TEST(RankWatchTest, ConnectsHostsThatExchangePayloadsByOnePairOfRanks) {
+    if (!has_network()) GTEST_SKIP() << "this host has no address but the loopback";
+    const Ranks ranks{{"a", "b", "c", "b", "c", "d"}};
+    std::vector<std::size_t> ends;
+    for (const auto& lines : ranks.lines) ends.push_back(lines.size());
+
+    // All others with rank 0, b with c, and c with d; b and d exchange nothing.
+    EXPECT_THAT(ends, ElementsAre(5U, 2U, 2U, 1U, 2U, 2U));
+    EXPECT_EQ(ranks.watches[0]->unwatched(), "");
+}
+
+TEST(RankWatchTest, NamesBothEndsOfALinkThatARankReports) {
+    if (!has_network()) GTEST_SKIP() << "this host has no address but the loopback";
+    const Ranks ranks{{"a", "b", "c"}};
+    const std::string report = "1\n77\nx\n";  // the others are no ranks
+    ASSERT_EQ(write(ranks.lines[2].front().get(), report.data(), report.size()), 6 + 1);
+
+    std::vector<Supervisor::Lost> lost;
+    const auto deadline = SteadyClock::now() + test::longest_wait;
+    while (lost.empty() && SteadyClock::now() < deadline) lost = ranks.watches[0]->lost();
+
+    ASSERT_EQ(lost.size(), 1U);
+    EXPECT_EQ(lost[0].rank, 1U);
+    EXPECT_EQ(lost[0].seen_by, 2U);
+    EXPECT_EQ(
+        lost[0].how,
+        "on on-b has given no sign of life to b.0 (rank 2) on on-c for 8 s: the link between the hosts is cut, or "
+        "on-b is down");
+    EXPECT_THAT(ranks.watches[0]->lost(), IsEmpty());
+}
+
+TEST(RankWatchTest, LeavesTheEndOfAProcessBeyondALinkToRankZero) {
+    if (!has_network()) GTEST_SKIP() << "this host has no address but the loopback";
+    Ranks ranks{{"a", "b", "c"}};
+    ranks.end(2);
+
+    EXPECT_THAT(ranks.wait_for_lost(1), ElementsAre(2U));
+    EXPECT_THAT(ranks.watches[0]->lost(), IsEmpty());
+    EXPECT_EQ(ranks.orphans, 0);
 }
 
 TEST(RankWatchTest, NeedsNoConnectionOnTheSameNode) {
