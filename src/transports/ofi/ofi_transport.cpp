@@ -21,8 +21,12 @@ namespace {
 using namespace std::chrono_literals;
 using ofi::Kind;
 using State = ofi::Peer::State;
+using Occasion = ofi::Peer::Occasion;
 
 constexpr std::chrono::milliseconds parting_timeout = 500ms;
+/// Over TCP, what counts as sent may still lie in a buffer of libfabric, which is gone with the endpoint. Who is about
+/// to leave stays that long for what nobody has said to have read.
+constexpr std::chrono::milliseconds linger = 20ms;
 /// Where the coordinator sees the processes, it is to say how this one ended before its peers say that they miss it.
 constexpr std::chrono::milliseconds goodbye_timeout = 500ms;
 /// Where the provider has nothing to sleep on.
@@ -72,9 +76,11 @@ private:
     void suspect(ofi::Peer& peer, std::string what);
     std::size_t report_suspects(TransportEvents& events);
     std::size_t lose(ofi::Peer& peer, const std::string& reason, TransportEvents& events);
-    void acknowledge_all(bool frames_may_follow);
+    void acknowledge_all(Occasion occasion);
     [[nodiscard]] bool something_waits();
     void part() noexcept;
+    void hear_last_words();
+    [[nodiscard]] bool all_is_read() const noexcept;
 
     Capabilities capabilities_;
     std::string description_;
@@ -143,16 +149,37 @@ void OfiEndpoint::part() noexcept {
         for (const auto& peer : peers_) {
             if (peer->state == State::here && wire_->is_met(peer->rank)) left.push_back(peer.get());
         }
-        const auto deadline = SteadyClock::now() + parting_timeout;
-        while ((!left.empty() || wire_->on_way() != 0) && SteadyClock::now() < deadline) {
-            std::erase_if(left, [](ofi::Peer* peer) { return peer->say_goodbye(); });
+        const auto start = SteadyClock::now();
+        while (SteadyClock::now() - start < parting_timeout) {
+            std::erase_if(left, [](ofi::Peer* peer) { return peer->gone() || peer->say_goodbye(); });
             progress();
-            if (left.empty() && wire_->on_way() == 0) break;
+            hear_last_words();
+            const bool is_sent = left.empty() && wire_->on_way() == 0;
+            if (is_sent && (all_is_read() || SteadyClock::now() - start > linger)) break;
             sleeper_.sleep(nap, {});
         }
     } catch (const std::exception&) {
         // Without memory for it the others hear from the kernel.
     }
+}
+
+/// Of what still comes, only what it says of us.
+void OfiEndpoint::hear_last_words() {
+    ofi::Arrived arrived;
+    while (wire_->take(arrived)) {
+        const auto head = ofi::head_of(arrived.message(), wire_->run(), wire_->ranks());
+        if (head && !peers_[head->from]->gone()) {
+            ofi::Peer& peer = *peers_[head->from];
+            const bool is_sound = peer.on_head(*head);
+            if (!is_sound || head->kind == Kind::goodbye) peer.leave(is_sound ? State::left : State::lost);
+        }
+        wire_->release(*arrived.slot);
+    }
+}
+
+bool OfiEndpoint::all_is_read() const noexcept {
+    return std::all_of(connected_.begin(), connected_.end(),
+                       [](const ofi::Peer* peer) { return peer->gone() || peer->is_read(); });
 }
 
 void OfiEndpoint::connect(Rank rank) {
@@ -207,7 +234,7 @@ std::size_t OfiEndpoint::poll(TransportEvents& events) {
     blobs_->go_on();
     count += blobs_->deliver(events);
     watch_->look([this](Rank rank) { return peers_[rank]->state == State::here; });
-    acknowledge_all(true);
+    acknowledge_all(Occasion::busy);
     wire_->refill();
     return count;
 }
@@ -289,8 +316,8 @@ std::size_t OfiEndpoint::lose(ofi::Peer& peer, const std::string& reason, Transp
     return 1;
 }
 
-void OfiEndpoint::acknowledge_all(bool frames_may_follow) {
-    for (ofi::Peer* peer : met_) peer->acknowledge(frames_may_follow);
+void OfiEndpoint::acknowledge_all(Occasion occasion) {
+    for (ofi::Peer* peer : met_) peer->acknowledge(occasion);
 }
 
 bool OfiEndpoint::something_waits() {
@@ -305,7 +332,7 @@ void OfiEndpoint::wait(std::chrono::nanoseconds timeout) {
 }
 
 int OfiEndpoint::arm(std::chrono::nanoseconds& timeout) {
-    acknowledge_all(false);
+    acknowledge_all(Occasion::rest);
     const auto now = SteadyClock::now();
     timeout = std::min<std::chrono::nanoseconds>(timeout, watch_->next() - now);
     for (const ofi::Peer* peer : suspects_) {

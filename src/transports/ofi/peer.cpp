@@ -18,7 +18,9 @@ void Peer::meet() {
 }
 
 bool Peer::drained() const noexcept {
-    return gone() || (credit_.under_way() == 0 && unsent().empty());
+    // What libfabric has sent needs no more of us. Its receiver may stop to listen without having said that it is
+    // there.
+    return gone() || (unsent().empty() && (is_read() || !wire_.is_sending(rank)));
 }
 
 std::span<std::byte> Peer::reserve(std::size_t bytes) {
@@ -90,9 +92,9 @@ bool Peer::send_chunk(std::uint64_t tag, std::uint64_t offset, std::span<const s
     return true;
 }
 
-void Peer::acknowledge(bool frames_may_follow) {
+void Peer::acknowledge(Occasion occasion) {
     if (!debt_.is_untold() || state != State::here) return;
-    if (frames_may_follow && connected() && !unsent().empty() && may_send_frames()) return;  // they say so too
+    if (occasion == Occasion::busy && !debt_.is_pressing()) return;
     if (wire_.send(rank, next_head(Kind::note), {})) debt_.on_told();
 }
 

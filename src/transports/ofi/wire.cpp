@@ -58,9 +58,7 @@ bool Wire::send(Rank to, Head head, std::span<const std::byte> body) {
     if (!body.empty()) std::memcpy(slot->data + sizeof head, body.data(), body.size());
     slot->operation.peer = to;
     const long result = endpoint_.send(to, {slot->data, sizeof head + body.size()}, slot->descriptor, slot->operation);
-    if (took(to, result)) return true;
-    sends_.give_back(*slot);
-    return false;
+    return began(*slot, to, result);
 }
 
 bool Wire::send_in_place(Rank to, Head head, std::span<const std::byte> body, void* descriptor) {
@@ -74,8 +72,15 @@ bool Wire::send_in_place(Rank to, Head head, std::span<const std::byte> body, vo
     const std::array<iovec, 2> pieces{iovec{slot->data, sizeof head},
                                       iovec{const_cast<std::byte*>(body.data()), body.size()}};
     const long result = endpoint_.send(to, pieces, {slot->descriptor, descriptor}, slot->operation);
-    if (took(to, result)) return true;
-    sends_.give_back(*slot);
+    return began(*slot, to, result);
+}
+
+bool Wire::began(Slot& slot, Rank to, long result) {
+    if (took(to, result)) {
+        ++ways_[to].messages;
+        return true;
+    }
+    sends_.give_back(slot);
     return false;
 }
 
@@ -130,6 +135,7 @@ void Wire::progress(std::vector<Completion>& completions) {
                 break;
             case Operation::Role::send:
                 on_completed(operation->peer);
+                --ways_[operation->peer].messages;
                 sends_.give_back(sends_.of(*operation));
                 if (completion.error != 0) {
                     add_broken(operation->peer, std::move(completion.what));

@@ -50,6 +50,8 @@ public:
     void add_sends(std::size_t count) { sends_.add(count); }
     [[nodiscard]] std::size_t free_sends() const noexcept { return sends_.left(); }
     [[nodiscard]] std::size_t on_way() const noexcept { return sends_.in_use(); }
+    /// Whether libfabric still needs a message to that peer.
+    [[nodiscard]] bool is_sending(Rank to) const noexcept { return ways_[to].messages != 0; }
 
     /// Sends a message with a copy of the body. @return false: try again later.
     [[nodiscard]] bool send(Rank to, Head head, std::span<const std::byte> body);
@@ -82,10 +84,13 @@ public:
 private:
     struct Way {
         std::uint32_t under_way = 0;  ///< Operations that libfabric has.
+        std::uint32_t messages = 0;   ///< Of those, what has a buffer of ours.
         bool is_met = false;
         SteadyClock::time_point refused_since{};  ///< Zero: not refused.
     };
 
+    /// Notes how libfabric took a message, whose buffer comes back if it did not.
+    [[nodiscard]] bool began(Slot& slot, Rank to, long result);
     /// Where a provider keeps an order, a test may take it away.
     void shuffle();
 
