@@ -44,8 +44,8 @@ public:
     void grow_to(std::uint32_t window) noexcept { window_ = window; }
     void on_dealt_with() noexcept { ++dealt_with_; }
     [[nodiscard]] bool is_untold() const noexcept { return dealt_with_ != told_; }
-    /// Whether the sender soon has to stop if it hears nothing: half of the window that it knows of is used up.
-    [[nodiscard]] bool is_pressing() const noexcept { return 2 * (dealt_with_ - told_) >= told_window_; }
+    /// Whether the sender would soon have to stop: a quarter of the window that it knows of is used up.
+    [[nodiscard]] bool is_pressing() const noexcept { return 4 * (dealt_with_ - told_) >= told_window_; }
     [[nodiscard]] std::uint32_t dealt_with() const noexcept { return dealt_with_; }
     /// A message has said all of it, the window included.
     void on_told() noexcept {
