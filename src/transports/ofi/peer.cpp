@@ -71,9 +71,10 @@ Head Peer::next_head(Kind kind) noexcept {
     return {.kind = kind, .acknowledged = debt_.dealt_with(), .window = debt_.window()};
 }
 
-bool Peer::demand(Kind kind, std::uint64_t tag, std::uint64_t offset, std::uint64_t bytes) {
+bool Peer::demand(Kind kind, std::uint32_t rail, std::uint64_t tag, std::uint64_t offset, std::uint64_t bytes) {
     if (state != State::here || credit_.left() == 0) return false;
     Head head = next_head(kind);
+    head.rail = rail;
     head.tag = tag;
     head.offset = offset;
     head.bytes = bytes;
@@ -83,11 +84,11 @@ bool Peer::demand(Kind kind, std::uint64_t tag, std::uint64_t offset, std::uint6
     return true;
 }
 
-bool Peer::send_chunk(std::uint64_t tag, std::uint64_t offset, std::span<const std::byte> bytes, void* descriptor) {
+bool Peer::send_chunk(std::uint32_t rail, std::uint64_t tag, std::uint64_t offset, std::span<const std::byte> bytes) {
     Head head = next_head(Kind::chunk);
     head.tag = tag;
     head.offset = offset;
-    if (!wire_.send_in_place(rank, head, bytes, descriptor)) return false;
+    if (!wire_.send_in_place(rank, rail, head, bytes)) return false;
     debt_.on_told();
     return true;
 }

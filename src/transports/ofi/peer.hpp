@@ -72,10 +72,12 @@ public:
     void leave(State how) noexcept;
 
     /// Asks the owner of a blob for a part of it. @return false: try again later.
-    [[nodiscard]] bool demand(Kind kind, std::uint64_t tag, std::uint64_t offset, std::uint64_t bytes);
+    /// @param rail  On which it is to come.
+    [[nodiscard]] bool demand(Kind kind, std::uint32_t rail, std::uint64_t tag, std::uint64_t offset,
+                              std::uint64_t bytes);
     /// Sends a chunk of a blob. @return false: try again later.
-    [[nodiscard]] bool send_chunk(std::uint64_t tag, std::uint64_t offset, std::span<const std::byte> bytes,
-                                  void* descriptor);
+    [[nodiscard]] bool send_chunk(std::uint32_t rail, std::uint64_t tag, std::uint64_t offset,
+                                  std::span<const std::byte> bytes);
     /// @return false: try again later.
     [[nodiscard]] bool say_goodbye();
 
