@@ -24,7 +24,8 @@ using RemoteArenas = std::vector<std::vector<RemoteArena>>;
 /// Notices peers that died while nothing was under way to them, and rails that broke: libfabric reports a broken
 /// connection only to what uses it. So there is always a read of a few bytes from each peer on each rail under way, or
 /// soon will be. It needs no answer of the peer's program, however long that computes; it fails when its process is
-/// gone.
+/// gone. A rail that is silent while the first one answers again and again is broken, too: a cable that was cut is
+/// reported by nobody.
 class Watch {
 public:
     Watch(Wire& wire, const RemoteArenas& arenas, Rank self);
@@ -44,10 +45,14 @@ public:
 
 private:
     static constexpr std::chrono::seconds period{1};
+    /// Of the first rail, one in a period at most.
+    static constexpr std::uint32_t answers_until_silence_counts = 6;
 
     struct One {
         Operation operation;
         bool is_under_way = false;
+        std::uint32_t answers = 0;    ///< So many were there.
+        std::uint32_t first_had = 0;  ///< So many had the first rail when this began.
     };
     struct Lane {
         std::vector<std::uint64_t> into;  // by rank
@@ -55,6 +60,7 @@ private:
         std::deque<One> all;  // by rank
     };
     void begin(Rank rank);
+    void begin(Rank rank, Lane& lane);
 
     Wire& wire_;
     const RemoteArenas& arenas_;
