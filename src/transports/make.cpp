@@ -112,9 +112,19 @@ Tried try_ucx(Bootstrap&, Arena&, const std::vector<std::string>&) {
 
 #ifdef PENSTOCK_HAS_OFI
 Tried try_ofi(Bootstrap& bootstrap, Arena& arena, const std::vector<std::string>& reaches) {
-    return try_out(make_ofi_transport(bootstrap, arena), bootstrap, reaches,
-                   "name the device that joins the nodes in PENSTOCK_OFI_DOMAIN, or another provider in "
-                   "PENSTOCK_OFI_PROVIDER");
+    constexpr std::string_view remedy =
+        "name the device that joins the nodes in PENSTOCK_OFI_DOMAIN, or another provider in PENSTOCK_OFI_PROVIDER";
+    OfiResult made = make_ofi_transport(bootstrap, arena);
+    const bool has_rails = made.transport && made.transport->rails() > 1;
+    Tried tried = try_out(std::move(made), bootstrap, reaches, remedy);
+    if (tried.transport || !has_rails) return tried;
+    // Devices that look alike may be on networks of their own.
+    ofi::Wishes one_rail = ofi::Wishes::of_environment();
+    one_rail.rails = "1";
+    Tried again = try_out(make_ofi_transport(bootstrap, arena, ofi::Limits::of_environment(), one_rail), bootstrap,
+                          reaches, remedy);
+    if (again.transport) again.text += " (one rail: " + tried.why_not + ")";
+    return again;
 }
 #else
 Tried try_ofi(Bootstrap&, Arena&, const std::vector<std::string>&) {

@@ -69,10 +69,30 @@ struct NarrowOfi {
     }
 };
 
+/// With payloads over several endpoints.
+template <int rails>
+struct RailedOfi {
+    [[nodiscard]] static std::unique_ptr<Transport> make(Bootstrap& bootstrap, Arena& arena) {
+        auto made = make_ofi_transport(bootstrap, arena, {}, {.rails = std::to_string(rails)});
+        EXPECT_EQ(made.why_not, "");
+        EXPECT_TRUE(made.transport != nullptr && made.transport->rails() == rails);
+        return std::move(made.transport);
+    }
+};
+
+struct NarrowRailedOfi {
+    [[nodiscard]] static std::unique_ptr<Transport> make(Bootstrap& bootstrap, Arena& arena) {
+        auto made = make_ofi_transport(bootstrap, arena, ofi::Limits::narrow(), {.rails = "3"});
+        EXPECT_EQ(made.why_not, "");
+        EXPECT_TRUE(made.transport != nullptr && made.transport->rails() == 3);
+        return std::move(made.transport);
+    }
+};
+
 /// As on a device that reads remote memory, and has nothing to sleep on.
 struct ReadingOfi {
     [[nodiscard]] static std::unique_ptr<Transport> make(Bootstrap& bootstrap, Arena& arena) {
-        auto made = make_ofi_transport(bootstrap, arena, {}, {.provider = "shm", .domain = {}});
+        auto made = make_ofi_transport(bootstrap, arena, {}, {.provider = "shm"});
         EXPECT_EQ(made.why_not, "");
         EXPECT_TRUE(made.transport != nullptr && made.transport->capabilities().native_read);
         return std::move(made.transport);
@@ -205,6 +225,9 @@ struct BackendNames {
         if (std::is_same_v<Backend, Ofi>) return "Ofi";
         if (std::is_same_v<Backend, NarrowOfi>) return "NarrowOfi";
         if (std::is_same_v<Backend, ReadingOfi>) return "ReadingOfi";
+        if (std::is_same_v<Backend, RailedOfi<2>>) return "OfiOn2Rails";
+        if (std::is_same_v<Backend, RailedOfi<3>>) return "OfiOn3Rails";
+        if (std::is_same_v<Backend, NarrowRailedOfi>) return "NarrowOfiOn3Rails";
         if (std::is_same_v<Backend, Delayed<Ofi>>) return "DelayedOfi";
 #endif
         return std::is_same_v<Backend, Delayed<Shm>> ? "DelayedShm" : "DelayedMpi";
@@ -227,7 +250,7 @@ using WithUcx = ::testing::Types<Ucx, Delayed<Ucx>>;
 using WithUcx = ::testing::Types<>;
 #endif
 #ifdef PENSTOCK_HAS_OFI
-using WithOfi = ::testing::Types<Ofi, NarrowOfi, ReadingOfi, Delayed<Ofi>>;
+using WithOfi = ::testing::Types<Ofi, NarrowOfi, ReadingOfi, Delayed<Ofi>, RailedOfi<2>, RailedOfi<3>, NarrowRailedOfi>;
 #else
 using WithOfi = ::testing::Types<>;
 #endif

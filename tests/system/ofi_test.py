@@ -1,7 +1,9 @@
 """Runs over libfabric: on one host, in an MPI job, and between hosts that share no memory."""
 
+import json
 import os
 import shutil
+import subprocess
 import unittest
 
 from hosts import hosts_for
@@ -14,9 +16,9 @@ ENDLESS = line_of(stage("producer", "records", batch_size=100, total_batches=0, 
                   stage("processor", "scale_records", instances=2), stage("consumer", "csv_sink"))
 
 
-def blobs(**keys):
+def blobs(count=60, **keys):
     """Payloads too large for a frame, handed on by the middle stage."""
-    return line_of(stage("source", "pattern", size_bytes="300KiB", count=60), stage("middle", "pass", instances=2),
+    return line_of(stage("source", "pattern", size_bytes="300KiB", count=count), stage("middle", "pass", instances=2),
                    stage("sink", "null"), **keys)
 
 
@@ -123,6 +125,47 @@ class TwoHosts(RunTestCase):
                     shutil.rmtree(left)
 
                 self.assertRegex(run.err, r"stage 'processor' instance 1 \(rank 3\) is gone")
+
+    def add_second_network(self):
+        """eth1 of both hosts, on a switch of its own."""
+        switch = self.hosts.switch
+        switch.do("ip", "link", "add", "br1", "type", "bridge")
+        switch.do("ip", "link", "set", "br1", "up")
+        for number, host in enumerate(self.hosts.all[1:], 1):
+            switch.do("ip", "link", "add", f"q{number}", "type", "veth", "peer", "name", "eth1", "netns", host.pid)
+            switch.do("ip", "link", "set", f"q{number}", "master", "br1", "up")
+            host.do("ip", "address", "add", f"10.99.8.{number}/24", "dev", "eth1")
+            host.do("ip", "link", "set", "eth1", "up")
+
+    def received_bytes(self, interface):
+        shown = subprocess.run(self.hosts.all[1].words("ip", "-s", "-j", "link", "show", interface),
+                               check=True, capture_output=True, text=True).stdout
+        return json.loads(shown)[0]["stats64"]["rx"]["bytes"]
+
+    def test_payloads_go_over_both_of_two_networks(self):
+        self.add_second_network()
+        for options in ((), ("-x", "PENSTOCK_OFI_LIMITED=1"), ("-x", "PENSTOCK_OFI_RAILS=3")):
+            with self.subTest(options=options):
+                self.runs_dir = self.folder / f"runs-{len(self.started)}"
+                before = self.received_bytes("eth1")
+                launcher = self.hosts.mpiexec(5, "-x", "PENSTOCK_OFI_DOMAIN=eth0,eth1", *options)
+                folder = self.run_to_end(blobs(), "--transport", "ofi", launcher=launcher)
+
+                self.assertEqual(folder.counter("sink", "bytes"), 60 * 300 << 10)
+                self.assertRegex("\n".join(folder.messages("coordinator")), r"device eth0, eth1 \([23] rails\)")
+                self.assertGreater(self.received_bytes("eth1") - before, 1 << 20)
+
+    def test_a_rail_that_is_cut_is_named(self):
+        self.add_second_network()
+        run = self.start(blobs(count=10_000_000), "--transport", "ofi",
+                         launcher=self.hosts.mpiexec(5, "-x", "PENSTOCK_OFI_DOMAIN=eth0,eth1"))
+        self.wait_for_state("running")
+        before = self.received_bytes("eth1")
+        wait_until(lambda: self.received_bytes("eth1") > before + (1 << 20), "payloads are on the second rail", 20)
+        self.hosts.switch.do("ip", "link", "set", "q2", "down")
+        wait_until(run.has_ended, "the run ends", 60)
+
+        self.assertRegex(run.err, r"on rail 1 \(eth1\)")
 
     def test_is_taken_between_hosts_where_ucx_does_not_get_through(self):
         folder = self.run_to_end(DEMO, launcher=self.hosts.mpiexec(5, "-x", "UCX_NET_DEVICES=lo"))

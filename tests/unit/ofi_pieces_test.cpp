@@ -9,6 +9,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/cores.hpp"
 #include "support/recorder.hpp"
 #include "support/scratch_folder.hpp"
 #include "transports/interfaces.hpp"
@@ -17,6 +18,7 @@
 #include "transports/ofi/hello.hpp"
 #include "transports/ofi/packet.hpp"
 #include "transports/ofi/provider.hpp"
+#include "transports/ofi/rails.hpp"
 #include "transports/ofi/reorder.hpp"
 
 namespace penstock::ofi {
@@ -192,18 +194,38 @@ TEST(OfiPacket, OfAnotherRunOrOfNobodyIsNotListenedTo) {
 }
 
 TEST(OfiHello, IsReadBackAndNothingShorterIs) {
-    const Hello hello{
-        .arena = {1, 2, 3}, .message_bytes = 4, .window = 5, .reads = true, .address = std::string{"a\0b", 3}};
+    const Hello hello{.message_bytes = 4,
+                      .window = 5,
+                      .reads = true,
+                      .rails = {{.arena = {1, 2, 3}, .fabric = "net", .address = std::string{"a\0b", 3}},
+                                {.arena = {4, 5, 6}, .fabric = "", .address = "c"}}};
     const std::string text = text_of(hello);
 
     const auto read = hello_of(text);
 
     ASSERT_TRUE(read.has_value());
-    EXPECT_EQ(read->arena.bytes, 3U);
     EXPECT_EQ(read->window, 5U);
     EXPECT_TRUE(read->reads);
-    EXPECT_EQ(read->address, hello.address);
-    EXPECT_FALSE(hello_of(std::string_view{text}.substr(0, 47)).has_value());
+    ASSERT_EQ(read->rails.size(), 2U);
+    EXPECT_EQ(read->rails[0].arena.bytes, 3U);
+    EXPECT_EQ(read->rails[0].fabric, "net");
+    EXPECT_EQ(read->rails[0].address, hello.rails[0].address);
+    EXPECT_EQ(read->rails[1].arena.key, 5U);
+    EXPECT_EQ(read->rails[1].address, "c");
+    for (std::size_t bytes = 0; bytes < text.size(); ++bytes) {
+        EXPECT_FALSE(hello_of(std::string_view{text}.substr(0, bytes)).has_value()) << bytes;
+    }
+    EXPECT_FALSE(hello_of(text + "x").has_value());
+}
+
+TEST(OfiHello, OfImpossibleLengthsIsNone) {
+    std::string text = text_of({.message_bytes = 4, .window = 5, .reads = false, .rails = {{{1, 2, 3}, "net", "a"}}});
+    const std::uint64_t huge = ~std::uint64_t{0};
+    for (const std::size_t word : {3U, 7U, 8U}) {  // how many rails there are, and how long their names are
+        std::string broken = text;
+        std::memcpy(broken.data() + word * sizeof huge, &huge, sizeof huge);
+        EXPECT_FALSE(hello_of(broken).has_value()) << word;
+    }
 }
 
 // --- providers ---
@@ -274,6 +296,89 @@ TEST_F(OfiDevices, LeadOutOfTheHostWhereOneDoes) {
 TEST_F(OfiDevices, AreWhatTheUserAsksFor) {
     EXPECT_EQ(best({offer("tcp;ofi_rxm", "eth0"), offer("tcp;ofi_rxm", "lo")}, {.provider = {}, .domain = "lo"}), "lo");
     EXPECT_EQ(best({offer("tcp;ofi_rxm", "eth0")}, {.provider = {}, .domain = "eth7"}), "none");
+}
+
+// --- rails ---
+
+class OfiRails : public OfiDevices {
+protected:
+    /// An EFA on a NUMA node; the bus has that number, too.
+    [[nodiscard]] Offer efa(const char* domain, int node, const char* fabric = "efa") {
+        const std::string pci = "0000:" + std::to_string(10 + devices) + ":1b.0";
+        ++devices;
+        write("bus/pci/devices/" + pci + "/numa_node", std::to_string(node) + "\n");
+        return {.provider = "efa", .domain = domain, .is_ipv4 = false, .caps = FI_MSG, .fabric = fabric, .pci = pci};
+    }
+    [[nodiscard]] std::string rails(const std::vector<Offer>& offers, const std::vector<int>& near,
+                                    const Wishes& wishes = {}) {
+        std::string text;
+        for (const std::size_t offer : choose_rails(offers, offers.at(0).provider, wishes, folder.path(), near)) {
+            text.append(text.empty() ? "" : " ").append(offers[offer].domain);
+        }
+        return text;
+    }
+
+    int devices = 0;
+};
+
+TEST_F(OfiRails, GoOverTheNearDevicesTwiceWhereOneEndpointDoesNotFillTheLine) {
+    const std::vector<Offer> p4d{efa("a", 0), efa("b", 0), efa("c", 1), efa("d", 1)};
+
+    EXPECT_EQ(rails(p4d, {1}), "c d c d");
+    EXPECT_EQ(rails(p4d, {0, 1}), "a b c d a b c d");
+    EXPECT_EQ(rails({efa("a", 1)}, {0}), "a a") << "a far one is better than none";
+    EXPECT_EQ(rails({efa("a", -1)}, {0}), "a a") << "where the system does not know";
+    EXPECT_EQ(rails(p4d, {}), "a b c d a b c d");
+}
+
+TEST_F(OfiRails, AreAsManyAsTheUserAsksForTheNearOnesFirst) {
+    const std::vector<Offer> p4d{efa("a", 0), efa("b", 0), efa("c", 1), efa("d", 1)};
+
+    EXPECT_EQ(rails(p4d, {1}, {.rails = "1"}), "c");
+    EXPECT_EQ(rails(p4d, {1}, {.rails = "3"}), "c d a");
+    EXPECT_EQ(rails(p4d, {1}, {.domain = "d,a"}), "d a d a");
+    EXPECT_EQ(rails(p4d, {1}, {.domain = "d,a", .rails = "3"}), "d a d");
+    for (const char* wrong : {"0", "17", "two", "-1", "2x", "99999999999999999999999"}) {
+        EXPECT_THROW((void)rails(p4d, {1}, {.rails = wrong}), Error) << wrong;
+    }
+    EXPECT_THROW((void)rails(p4d, {1}, {.domain = "a,x"}), Error);
+}
+
+TEST_F(OfiRails, StayOnOneNetworkAndOneInterfaceUnlessAskedFor) {
+    EXPECT_EQ(rails({efa("a", 0), efa("b", 0, "other")}, {0}), "a a");
+    const std::vector<Offer> ethernet{offer("tcp;ofi_rxm", "eth0"), offer("tcp;ofi_rxm", "eth1"),
+                                      offer("tcp;ofi_rxm", "eth0", false), offer("tcp;ofi_rxm", "lo")};
+
+    EXPECT_EQ(rails(ethernet, {0}), "eth0");
+    EXPECT_EQ(rails(ethernet, {0}, {.rails = "3"}), "eth0 eth1 eth0");
+}
+
+[[nodiscard]] Hello on(const std::vector<std::string>& fabrics) {
+    Hello hello;
+    for (const std::string& fabric : fabrics) hello.rails.push_back({.arena = {}, .fabric = fabric, .address = {}});
+    return hello;
+}
+
+TEST(OfiCommonRails, JoinWhatIsOnOneNetworkEverywhere) {
+    using Indices = std::vector<std::size_t>;
+    EXPECT_THAT(common_rails({on({"x", "x", "x"}), on({"x", "x"})}), ElementsAre(Indices{0, 1}, Indices{0, 1}));
+    EXPECT_THAT(common_rails({on({"x", "y", "x"}), on({"x", "x", "y"})}),
+                ElementsAre(Indices{0, 1, 2}, Indices{0, 2, 1}));
+    EXPECT_THAT(common_rails({on({"x", "y"}), on({"z", "y"}), on({"x", "z"})}),
+                ElementsAre(Indices{0}, Indices{0}, Indices{0}));
+    EXPECT_THAT(common_rails({on({"x", "y", "z"}), on({"w", "z"})}), ElementsAre(Indices{0, 2}, Indices{0, 1}));
+}
+
+TEST(OfiNearNodes, AreThoseOfTheProcessorsThatThisProcessMayUse) {
+    test::ScratchFolder folder;
+    const auto add = [&](int node, int cpu) {
+        std::filesystem::create_directories(std::filesystem::path{folder.path()} / "devices/system/node" /
+                                            ("node" + std::to_string(node)) / ("cpu" + std::to_string(cpu)));
+    };
+    add(0, usable_cpus().back() + 1);
+    EXPECT_THAT(own_numa_nodes(folder.path()), IsEmpty());
+    add(1, usable_cpus().front());
+    EXPECT_THAT(own_numa_nodes(folder.path()), ElementsAre(1));
 }
 
 TEST_F(OfiDevices, OfWhichAmazonMakesAreEfa) {

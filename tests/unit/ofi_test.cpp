@@ -26,9 +26,9 @@ using testing::Recorder;
 /// What the other process does with its transport; it ends when that returns.
 using Body = std::function<void(Transport&, Recorder&)>;
 
-int run(Bootstrap& bootstrap, const ofi::Limits& limits, const Body& body) {
+int run(Bootstrap& bootstrap, const ofi::Limits& limits, const ofi::Wishes& wishes, const Body& body) {
     Arena arena{std::size_t{8} << 20U};
-    const auto transport = make_ofi_transport(bootstrap, arena, limits).transport;
+    const auto transport = make_ofi_transport(bootstrap, arena, limits, wishes).transport;
     Recorder recorder;
     transport->connect(0);
     body(*transport, recorder);
@@ -37,10 +37,10 @@ int run(Bootstrap& bootstrap, const ofi::Limits& limits, const Body& body) {
 
 class TwoProcesses {
 public:
-    explicit TwoProcesses(const Body& body, const ofi::Limits& limits = {})
+    explicit TwoProcesses(const Body& body, const ofi::Limits& limits = {}, const ofi::Wishes& wishes = {})
         : processes{2, 20s, [](Rank rank) { return "rank" + std::to_string(rank); },
-                    [&](Rank, Bootstrap& bootstrap) { return run(bootstrap, limits, body); }} {
-        transport = make_ofi_transport(processes, arena, limits).transport;
+                    [&](Rank, Bootstrap& bootstrap) { return run(bootstrap, limits, wishes, body); }} {
+        transport = make_ofi_transport(processes, arena, limits, wishes).transport;
         transport->connect(1);
     }
 
@@ -65,15 +65,22 @@ void die(Transport& transport, Recorder& recorder) {
     std::raise(SIGKILL);
 }
 
-class OfiPeerDeath : public ::testing::TestWithParam<bool> {
-protected:
-    [[nodiscard]] static ofi::Limits limits() { return GetParam() ? ofi::Limits::narrow() : ofi::Limits{}; }
+struct Device {
+    bool is_narrow = false;
+    const char* rails = "";
 };
-INSTANTIATE_TEST_SUITE_P(Plain, OfiPeerDeath, ::testing::Values(false));
-INSTANTIATE_TEST_SUITE_P(Narrow, OfiPeerDeath, ::testing::Values(true));
+
+class OfiPeerDeath : public ::testing::TestWithParam<Device> {
+protected:
+    [[nodiscard]] static ofi::Limits limits() { return GetParam().is_narrow ? ofi::Limits::narrow() : ofi::Limits{}; }
+    [[nodiscard]] static ofi::Wishes wishes() { return {.rails = GetParam().rails}; }
+};
+INSTANTIATE_TEST_SUITE_P(Plain, OfiPeerDeath, ::testing::Values(Device{}));
+INSTANTIATE_TEST_SUITE_P(Narrow, OfiPeerDeath, ::testing::Values(Device{.is_narrow = true}));
+INSTANTIATE_TEST_SUITE_P(OnRails, OfiPeerDeath, ::testing::Values(Device{.is_narrow = false, .rails = "2"}));
 
 TEST_P(OfiPeerDeath, IsReportedOnceAndNothingWaitsForThePeerAnyMore) {
-    TwoProcesses two{die, limits()};
+    TwoProcesses two{die, limits(), wishes()};
     ASSERT_TRUE(two.send(Bytes(100)));
 
     EXPECT_TRUE(poll_until(*two.transport, two.recorder, [&] { return !two.recorder.lost.empty(); }));
@@ -98,7 +105,7 @@ TEST_P(OfiPeerDeath, IsNoticedWhileNothingIsUnderWayAndThePeerComputes) {
                          say_pid(transport, recorder);
                          ::pause();
                      },
-                     limits()};
+                     limits(), wishes()};
     ASSERT_TRUE(poll_until(*two.transport, two.recorder, [&] { return two.recorder.count(1) != 0; }));
     pid_t pid = 0;
     std::memcpy(&pid, two.recorder.take(1).data(), sizeof pid);
@@ -112,7 +119,7 @@ TEST_P(OfiPeerDeath, IsNoticedWhileNothingIsUnderWayAndThePeerComputes) {
 }
 
 TEST_P(OfiPeerDeath, EndsTheFetchesFromThePeer) {
-    TwoProcesses two{die, limits()};
+    TwoProcesses two{die, limits(), wishes()};
     std::vector<Bytes> into(20, Bytes(1U << 20U));
     ASSERT_TRUE(two.send(Bytes(100)));
     for (std::size_t i = 0; i < into.size(); ++i) {
@@ -133,7 +140,7 @@ TEST_P(OfiPeerDeath, OfAPeerThatSaidGoodbyeIsNone) {
                          // Leaves with a frame of the other side unread: it would never be acknowledged.
                          static_cast<void>(poll_until(transport, recorder, [&] { return recorder.count(0) == 1; }));
                      },
-                     limits()};
+                     limits(), wishes()};
     ASSERT_TRUE(two.send(Bytes(100)));
     ASSERT_TRUE(poll_until(*two.transport, two.recorder, [&] { return two.transport->drained(); }));
 
@@ -141,6 +148,23 @@ TEST_P(OfiPeerDeath, OfAPeerThatSaidGoodbyeIsNone) {
         poll_until(*two.transport, two.recorder, [&] { return two.send(Bytes(100)) && two.transport->drained(); }));
 
     EXPECT_THAT(two.recorder.lost, IsEmpty());
+}
+
+TEST(OfiTransportText, NamesTheRails) {
+    TwoProcesses two{[](Transport&, Recorder&) {}, {}, {.rails = "2"}};
+
+    EXPECT_EQ(two.transport->rails(), 2U);
+    EXPECT_THAT(two.transport->description(), HasSubstr("(2 rails)"));
+}
+
+TEST(OfiTransportText, SaysWhichNumberOfRailsIsNone) {
+    Arena arena{std::size_t{8} << 20U};
+    LocalProcesses alone{1, 20s, [](Rank) { return std::string{"alone"}; }, [](Rank, Bootstrap&) { return 0; }};
+
+    const OfiResult result = make_ofi_transport(alone, arena, {}, {.rails = "many"});
+
+    EXPECT_EQ(result.transport, nullptr);
+    EXPECT_THAT(result.why_not, HasSubstr("PENSTOCK_OFI_RAILS is 'many'"));
 }
 
 TEST(OfiTransportText, NamesTheProviderAndTheDevice) {

@@ -11,16 +11,19 @@ namespace {
 constexpr std::size_t usual = 256;
 /// Long enough for the way there and back not to count, short enough for several to share the way.
 constexpr std::size_t longest_part = 1U << 20U;
+/// Of a blob on several rails; less is not worth the way there and back.
+constexpr std::size_t shortest_share = 256U << 10U;
+/// More at a time only compete for the caches.
+constexpr std::uint32_t parts_at_a_time = 8;
+constexpr std::uint32_t parts_of_a_rail = 4;
 /// What chunks leave of the buffers for sending.
 constexpr std::size_t kept_for_frames = 4;
 
 }  // namespace
 
-Blobs::Blobs(Wire& wire, const Arena& arena, const Region& registered, Peers& peers,
-             const std::vector<RemoteArena>& arenas, bool reads)
+Blobs::Blobs(Wire& wire, const Arena& arena, Peers& peers, const RemoteArenas& arenas, bool reads)
     : wire_{wire},
       arena_{arena},
-      registered_{registered},
       peers_{peers},
       arenas_{arenas},
       reads_{reads},
@@ -30,17 +33,21 @@ Blobs::Blobs(Wire& wire, const Arena& arena, const Region& registered, Peers& pe
     free_sends_.reserve(usual);
     ended_.reserve(usual);
     replies_.reserve(usual);
-    for (std::uint32_t number = most_parts; number-- > 0;) free_parts_.push_back(number);
-    for (std::uint32_t number = 0; number < most_parts; ++number) {
-        parts_.emplace_back().operation.number = number;
+    // As many on each rail.
+    const std::uint32_t of_a_rail = std::max(parts_of_a_rail, (parts_at_a_time + wire.rails() - 1) / wire.rails());
+    for (std::uint32_t number = 0; number < of_a_rail * wire.rails(); ++number) {
+        Part& part = parts_.emplace_back();
+        part.operation.number = number;
+        part.operation.rail = number % wire.rails();
+        free_parts_.push(number);
+        wire.add_receives(chunks_, part.operation.rail);
     }
-    wire.add_receives(std::size_t{most_parts} * chunks_);
 }
 
 // --- fetching ---
 
-void Blobs::fetch(const BlobRef& blob, std::span<std::byte> into, std::uint64_t token, bool ask_owner) {
-    const RemoteArena& arena = arenas_[blob.owner];
+void Blobs::fetch(const BlobRef& blob, std::span<std::byte> into, std::uint64_t token, How how) {
+    const RemoteArena& arena = arenas_.front()[blob.owner];
     if (blob.offset > arena.bytes || into.size() > arena.bytes - blob.offset) {
         ended_.push_back({token, "it lies outside the owner's arena"});
         return;
@@ -61,7 +68,7 @@ void Blobs::fetch(const BlobRef& blob, std::span<std::byte> into, std::uint64_t 
                         .token = token,
                         .asked = 0,
                         .parts = 0,
-                        .ask_owner = ask_owner,
+                        .how = how,
                         .is_open = true,
                         .is_waiting = true};
     waiting_.push(number);
@@ -104,25 +111,32 @@ bool Blobs::may_use_directly(const Fetch& fetch) const noexcept {
     return !wire_.device().needs_descriptors() || lies_in_arena(fetch.into);
 }
 
+std::size_t Blobs::share_of_a_rail(const Fetch& fetch) const noexcept {
+    const std::size_t bytes = (fetch.into.size() + wire_.rails() - 1) / wire_.rails();
+    return std::max<std::size_t>((bytes + 4095) / 4096 * 4096, fetch.how == How::best ? shortest_share : 1);
+}
+
 bool Blobs::begin_part(std::uint32_t number) {
     if (free_parts_.empty()) return false;
     Fetch& fetch = fetches_[number];
-    Part& part = parts_[free_parts_.back()];
+    Part& part = parts_[free_parts_.front()];
     const std::size_t left = fetch.into.size() - fetch.asked;
     const bool directly = may_use_directly(fetch);
-    const bool read = reads_ && !fetch.ask_owner && directly;
+    const bool read = reads_ && fetch.how != How::try_owners && directly;
     const bool tagged = !read && wire_.device().tagged() && directly && left > longest_chunk_;
     const std::size_t longest = read     ? std::min(longest_part, wire_.device().info().ep_attr->max_msg_size)
                                 : tagged ? std::min(longest_part, wire_.device().longest_message())
                                          : longest_chunk_ * chunks_;
-    part.into = fetch.into.subspan(fetch.asked, std::min(left, longest));
+    part.into = fetch.into.subspan(fetch.asked, std::min({left, longest, share_of_a_rail(fetch)}));
     part.offset = fetch.blob.offset + fetch.asked;
     part.got = 0;
     part.operation.peer = fetch.blob.owner;
     ++part.turn;
     const bool begun = read ? begin_read(fetch, part) : tagged ? begin_tagged(fetch, part) : ask(part, Kind::demand);
+    if (!begun && fetch.how != How::best) return false;
+    const std::uint32_t taken = free_parts_.pop();
+    if (!begun) free_parts_.push(taken);  // another rail may take it
     if (!begun) return false;
-    free_parts_.pop_back();
     part.fetch = number;
     fetch.asked += part.into.size();
     ++fetch.parts;
@@ -130,24 +144,27 @@ bool Blobs::begin_part(std::uint32_t number) {
 }
 
 bool Blobs::begin_read(const Fetch& fetch, Part& part) {
-    const RemoteArena& arena = arenas_[fetch.blob.owner];
+    const std::uint32_t rail = part.operation.rail;
+    const RemoteArena& arena = arenas_[rail][fetch.blob.owner];
     part.operation.role = Operation::Role::read;
     part.is_under_way =
-        wire_.took(fetch.blob.owner, wire_.endpoint().read(fetch.blob.owner, part.into, registered_.descriptor(),
-                                                           arena.begin + part.offset, arena.key, part.operation));
+        wire_.took(part.operation, wire_.endpoint(rail).read(fetch.blob.owner, part.into, wire_.arena_descriptor(rail),
+                                                             arena.begin + part.offset, arena.key, part.operation));
     return part.is_under_way;
 }
 
 bool Blobs::begin_tagged(const Fetch& fetch, Part& part) {
+    const std::uint32_t rail = part.operation.rail;
     part.operation.role = Operation::Role::receive_blob;
-    part.is_under_way = wire_.endpoint().receive_tagged(fetch.blob.owner, part.into, registered_.descriptor(),
-                                                        tag_of(part), part.operation) == 0;
+    part.is_under_way = wire_.endpoint(rail).receive_tagged(fetch.blob.owner, part.into, wire_.arena_descriptor(rail),
+                                                            tag_of(part), part.operation) == 0;
     if (part.is_under_way) part.is_to_ask = !ask(part, Kind::demand_tagged);
     return part.is_under_way;
 }
 
 bool Blobs::ask(Part& part, Kind kind) {
-    return peers_[part.operation.peer]->demand(kind, tag_of(part), part.offset, part.into.size());
+    const Operation& operation = part.operation;
+    return peers_[operation.peer]->demand(kind, operation.rail, tag_of(part), part.offset, part.into.size());
 }
 
 std::uint64_t Blobs::tag_of(const Part& part) const noexcept {
@@ -172,20 +189,43 @@ bool Blobs::on_chunk(const Head& head, std::span<const std::byte> bytes) {
 void Blobs::on_completed(const Completion& completion) {
     Operation& operation = *completion.operation;
     if (operation.role == Operation::Role::send_blob) {
-        wire_.on_completed(operation.peer);
+        wire_.on_completed(operation);
         free_sends_.push_back(operation.number);
-        if (completion.error != 0) wire_.add_broken(operation.peer, completion.what);
+        note_outcome(completion);
         return;
     }
     Part& part = parts_[operation.number];
     part.is_under_way = false;
     part.is_to_ask = false;
     if (operation.role == Operation::Role::read) {
-        wire_.on_completed(operation.peer);
-        if (completion.error != 0) wire_.add_broken(operation.peer, completion.what);
+        wire_.on_completed(operation);
+        note_outcome(completion);
+    } else if (completion.error == 0) {
+        wire_.on_met(operation.peer, operation.rail);
     }
     if (part.fetch == nobody) return free_part(part);  // told already
     on_received(part, completion);
+}
+
+/// Of what libfabric did on its own account.
+void Blobs::note_outcome(const Completion& completion) {
+    const Operation& operation = *completion.operation;
+    if (completion.error != 0) {
+        wire_.add_broken(operation, completion.what);
+    } else {
+        wire_.on_met(operation.peer, operation.rail);
+    }
+}
+
+std::string Blobs::rails_in_use() const {
+    std::string text;
+    for (std::uint32_t rail = 0; rail < wire_.rails(); ++rail) {
+        const bool is_used = std::any_of(parts_.begin(), parts_.end(), [rail](const Part& part) {
+            return part.fetch != nobody && part.operation.rail == rail;
+        });
+        if (is_used) text += wire_.name_of(rail);
+    }
+    return text;
 }
 
 void Blobs::on_received(Part& part, const Completion& completion) {
@@ -209,7 +249,7 @@ void Blobs::end_part(Part& part) {
 
 void Blobs::free_part(Part& part) {
     part.fetch = nobody;
-    free_parts_.push_back(part.operation.number);
+    free_parts_.push(part.operation.number);
 }
 
 void Blobs::free_fetch(std::uint32_t number) {
@@ -226,7 +266,7 @@ void Blobs::end(std::uint32_t number, std::string error) {
         part.is_to_ask = false;
         if (part.is_under_way) {
             // What is on its way already cannot be stopped; then it ends with the connection.
-            wire_.endpoint().cancel(part.operation);
+            wire_.endpoint(part.operation.rail).cancel(part.operation);
         } else {
             free_part(part);
         }
@@ -257,13 +297,16 @@ std::size_t Blobs::deliver(TransportEvents& events) {
 
 bool Blobs::on_demand(const Head& demand) {
     const std::uint64_t limit = arena_.limit_bytes();
-    if (demand.bytes == 0 || demand.offset > limit || demand.bytes > limit - demand.offset) return false;
+    if (demand.rail >= wire_.rails() || demand.bytes == 0 || demand.offset > limit ||
+        demand.bytes > limit - demand.offset)
+        return false;
     const auto asked =
         std::count_if(replies_.begin(), replies_.end(), [&](const Reply& reply) { return reply.to == demand.from; });
     if (static_cast<std::size_t>(asked) >= most_replies_to_one) return false;
     const bool tagged = demand.kind == Kind::demand_tagged;
     if (tagged && (!wire_.device().tagged() || demand.bytes > wire_.device().longest_message())) return false;
     replies_.push_back({.to = demand.from,
+                        .rail = demand.rail,
                         .tagged = tagged,
                         .tag = demand.tag,
                         .bytes = {arena_.at(demand.offset), static_cast<std::size_t>(demand.bytes)},
@@ -276,9 +319,9 @@ bool Blobs::go_on(Reply& reply) {
     if (peer.state != Peer::State::here) return false;  // one that is gone is given up
     if (reply.tagged) return send_tagged(reply);
     while (reply.sent < reply.bytes.size()) {
-        if (wire_.free_sends() <= kept_for_frames) return false;
+        if (wire_.free_sends(reply.rail) <= (reply.rail == 0 ? kept_for_frames : 0)) return false;
         const auto chunk = reply.bytes.subspan(reply.sent, std::min(reply.bytes.size() - reply.sent, longest_chunk_));
-        if (!peer.send_chunk(reply.tag, reply.sent, chunk, registered_.descriptor())) return false;
+        if (!peer.send_chunk(reply.rail, reply.tag, reply.sent, chunk)) return false;
         reply.sent += chunk.size();
     }
     answered_bytes_ += reply.bytes.size();
@@ -295,9 +338,11 @@ bool Blobs::send_tagged(const Reply& reply) {
     }
     Operation& operation = sends_[free_sends_.back()];
     operation.peer = reply.to;
+    operation.rail = reply.rail;
     const long result =
-        wire_.endpoint().send_tagged(reply.to, reply.bytes, registered_.descriptor(), reply.tag, operation);
-    if (!wire_.took(reply.to, result)) return false;
+        wire_.endpoint(reply.rail)
+            .send_tagged(reply.to, reply.bytes, wire_.arena_descriptor(reply.rail), reply.tag, operation);
+    if (!wire_.took(operation, result)) return false;
     free_sends_.pop_back();
     answered_bytes_ += reply.bytes.size();
     return true;

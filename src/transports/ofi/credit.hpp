@@ -38,17 +38,24 @@ private:
 /// The other side: what a receiver has dealt with, and what of it the sender was told.
 class Debt {
 public:
-    explicit Debt(std::uint32_t window) noexcept : window_{window} {}
+    explicit Debt(std::uint32_t window) noexcept : window_{window}, told_window_{window} {}
 
     [[nodiscard]] std::uint32_t window() const noexcept { return window_; }
     void grow_to(std::uint32_t window) noexcept { window_ = window; }
     void on_dealt_with() noexcept { ++dealt_with_; }
     [[nodiscard]] bool is_untold() const noexcept { return dealt_with_ != told_; }
+    /// Whether the sender would soon have to stop: a quarter of the window that it knows of is used up.
+    [[nodiscard]] bool is_pressing() const noexcept { return 4 * (dealt_with_ - told_) >= told_window_; }
     [[nodiscard]] std::uint32_t dealt_with() const noexcept { return dealt_with_; }
-    void on_told() noexcept { told_ = dealt_with_; }
+    /// A message has said all of it, the window included.
+    void on_told() noexcept {
+        told_ = dealt_with_;
+        told_window_ = window_;
+    }
 
 private:
     std::uint32_t window_;
+    std::uint32_t told_window_;
     std::uint32_t dealt_with_ = 0;
     std::uint32_t told_ = 0;
 };

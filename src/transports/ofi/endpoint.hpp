@@ -19,7 +19,8 @@ struct Operation {
 
     fi_context2 context;  ///< First: libfabric gives its address back, and may write into it.
     Role role{};
-    Rank peer = 0;             ///< Of all but receives.
+    Rank peer = 0;  ///< Of all but receives.
+    std::uint32_t rail = 0;
     std::uint32_t number = 0;  ///< Its owner's.
 };
 

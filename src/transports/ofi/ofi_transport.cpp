@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <sys/epoll.h>
+
 #include "base/clock.hpp"
 #include "transports/ofi/blobs.hpp"
 #include "transports/ofi/endpoint.hpp"
@@ -10,6 +12,7 @@
 #include "transports/ofi/packet.hpp"
 #include "transports/ofi/peer.hpp"
 #include "transports/ofi/provider.hpp"
+#include "transports/ofi/rails.hpp"
 #include "transports/ofi/watch.hpp"
 #include "transports/ofi/wire.hpp"
 #include "transports/sleeper.hpp"
@@ -21,8 +24,12 @@ namespace {
 using namespace std::chrono_literals;
 using ofi::Kind;
 using State = ofi::Peer::State;
+using Occasion = ofi::Peer::Occasion;
 
 constexpr std::chrono::milliseconds parting_timeout = 500ms;
+/// Over TCP, what counts as sent may still lie in a buffer of libfabric, which is gone with the endpoint. Who is about
+/// to leave stays that long for what nobody has said to have read.
+constexpr std::chrono::milliseconds linger = 20ms;
 /// Where the coordinator sees the processes, it is to say how this one ended before its peers say that they miss it.
 constexpr std::chrono::milliseconds goodbye_timeout = 500ms;
 /// Where the provider has nothing to sleep on.
@@ -31,24 +38,18 @@ constexpr auto nap = 200us;
 constexpr auto retry = 1ms;
 constexpr std::size_t probe_bytes = 64U << 10U;  // more than fits into one message
 
-/// What a process must have before it can say how it is reached.
-struct Open {
-    std::unique_ptr<ofi::Device> device;
-    ofi::Region arena;
-    std::unique_ptr<ofi::Endpoint> endpoint;
-    ofi::Hello hello;
-};
-
 class OfiEndpoint final : public OfiTransport {
 public:
-    OfiEndpoint(Open open, Arena& arena, Rank self, std::uint64_t run, const std::vector<ofi::Hello>& hellos);
+    /// @param rails  Joined.
+    OfiEndpoint(ofi::Rails rails, Arena& arena, Rank self, std::uint64_t run, const std::vector<ofi::Hello>& hellos);
     ~OfiEndpoint() override;
 
     [[nodiscard]] std::string_view name() const noexcept override { return "ofi"; }
     [[nodiscard]] const Capabilities& capabilities() const noexcept override { return capabilities_; }
     [[nodiscard]] const std::string& description() const noexcept override { return description_; }
     [[nodiscard]] std::string probe(Rank rank, std::uint64_t others, std::chrono::milliseconds timeout) override;
-    [[nodiscard]] std::uint64_t registrations() const noexcept override { return device_->registrations(); }
+    [[nodiscard]] std::uint64_t registrations() const noexcept override { return rails_.registrations(); }
+    [[nodiscard]] std::uint32_t rails() const noexcept override { return wire_->rails(); }
     void connect(Rank peer) override;
     void forget(Rank peer) override;
     [[nodiscard]] std::span<std::byte> reserve(Rank peer, std::size_t bytes) override {
@@ -72,60 +73,92 @@ private:
     void suspect(ofi::Peer& peer, std::string what);
     std::size_t report_suspects(TransportEvents& events);
     std::size_t lose(ofi::Peer& peer, const std::string& reason, TransportEvents& events);
-    void acknowledge_all(bool frames_may_follow);
+    void acknowledge_all(Occasion occasion);
     [[nodiscard]] bool something_waits();
+    [[nodiscard]] bool may_sleep();
     void part() noexcept;
+    void hear_last_words();
+    [[nodiscard]] bool all_is_read() const noexcept;
 
     Capabilities capabilities_;
     std::string description_;
     Sleeper sleeper_;
-    // What libfabric has addresses of is closed after the endpoint, and before the device.
-    std::unique_ptr<ofi::Device> device_;
-    ofi::Region memory_;
-    std::vector<ofi::RemoteArena> arenas_;  // by rank
+    File all_descriptors_;  // to sleep on, where there are several rails
+    int descriptor_ = -1;
+    ofi::Rails rails_;
     std::unique_ptr<ofi::Wire> wire_;
     ofi::Blobs::Peers peers_;  // by rank
     std::unique_ptr<ofi::Blobs> blobs_;
     std::unique_ptr<ofi::Watch> watch_;
-    std::unique_ptr<ofi::Endpoint> endpoint_;
     std::vector<ofi::Completion> completions_;
     std::vector<ofi::Peer*> met_;  // those that have anything to do with us
     std::vector<ofi::Peer*> connected_;
     std::vector<ofi::Peer*> newly_connected_;
     std::vector<ofi::Peer*> suspects_;
-    bool asks_owners_ = false;  // for all payloads, whether the device reads or not
-    bool heard_ = false;        // from a peer, since the last wait: there may be room now, or nothing left to be read
+    ofi::Blobs::How how_ = ofi::Blobs::How::best;
+    struct Closer {
+        ofi::Rails& rails;
+        ~Closer() { rails.close(); }
+    };
+    bool heard_ = false;     // from a peer, since the last wait: there may be room now, or nothing left to be read
+    Closer closer_{rails_};  // last: endpoints are closed before the memory that they may still write to
 };
 
-[[nodiscard]] std::string describe(const ofi::Device& device, bool reads) {
+/// "eth0", or "eth0, eth1 (4 rails)". @param devices  Of each rail.
+[[nodiscard]] std::string names_of_rails(const std::vector<std::string>& devices) {
+    std::string text;
+    for (auto name = devices.begin(); name != devices.end(); ++name) {
+        if (std::find(devices.begin(), name, *name) == name) text.append(text.empty() ? "" : ", ").append(*name);
+    }
+    return devices.size() < 2 ? text : text + " (" + std::to_string(devices.size()) + " rails)";
+}
+
+[[nodiscard]] std::string devices_of(const std::vector<ofi::Rail>& rails) {
+    std::vector<std::string> names;
+    for (const ofi::Rail& rail : rails) {
+        const char* name = rail.device->info().domain_attr->name;
+        names.emplace_back(name == nullptr ? "?" : name);
+    }
+    return "device " + names_of_rails(names);
+}
+
+[[nodiscard]] std::string describe(const std::vector<ofi::Rail>& rails, bool reads) {
     const std::uint32_t version = ofi::library().version();
-    const char* domain = device.info().domain_attr->name;
     return "libfabric " + std::to_string(FI_MAJOR(version)) + "." + std::to_string(FI_MINOR(version)) + ", provider " +
-           device.provider() + ", device " + (domain == nullptr ? "?" : domain) +
+           rails.front().device->provider() + ", " + devices_of(rails) +
            (reads ? ", which reads remote memory" : ", payloads sent by their owners");
 }
 
-OfiEndpoint::OfiEndpoint(Open open, Arena& arena, Rank self, std::uint64_t run, const std::vector<ofi::Hello>& hellos)
-    : device_{std::move(open.device)}, memory_{std::move(open.arena)}, endpoint_{std::move(open.endpoint)} {
-    const auto ranks = static_cast<Rank>(hellos.size());
-    std::vector<std::string> addresses;
-    for (const ofi::Hello& hello : hellos) {
-        addresses.push_back(hello.address);
-        arenas_.push_back(hello.arena);
+/// Readable when one of them is. @return none if one of them is none.
+[[nodiscard]] File joint_descriptor(const std::vector<ofi::Rail>& rails) {
+    File all{epoll_create1(EPOLL_CLOEXEC)};
+    for (const ofi::Rail& rail : rails) {
+        epoll_event event{.events = EPOLLIN, .data = {}};
+        const int one = rail.endpoint->descriptor();
+        if (!all || one < 0 || epoll_ctl(all.get(), EPOLL_CTL_ADD, one, &event) != 0) return {};
     }
+    return all;
+}
+
+OfiEndpoint::OfiEndpoint(ofi::Rails rails, Arena& arena, Rank self, std::uint64_t run,
+                         const std::vector<ofi::Hello>& hellos)
+    : rails_{std::move(rails)} {
+    const auto ranks = static_cast<Rank>(hellos.size());
     const bool reads = std::all_of(hellos.begin(), hellos.end(), [](const ofi::Hello& hello) { return hello.reads; });
-    endpoint_->meet(addresses);
-    wire_ = std::make_unique<ofi::Wire>(*device_, *endpoint_, run, self, ranks);
+    const auto message_bytes = static_cast<std::size_t>(hellos[self].message_bytes);
+    wire_ = std::make_unique<ofi::Wire>(rails_.all(), message_bytes, run, self, ranks);
     for (Rank rank = 0; rank < ranks; ++rank) peers_.push_back(std::make_unique<ofi::Peer>(*wire_, rank));
-    blobs_ = std::make_unique<ofi::Blobs>(*wire_, arena, memory_, peers_, arenas_, reads);
-    watch_ = std::make_unique<ofi::Watch>(*wire_, arenas_, self);
+    blobs_ = std::make_unique<ofi::Blobs>(*wire_, arena, peers_, rails_.arenas(), reads);
+    watch_ = std::make_unique<ofi::Watch>(*wire_, rails_.arenas(), self);
     completions_.reserve(256);
     wire_->refill();
-    description_ = describe(*device_, blobs_->reads());
+    if (wire_->rails() > 1) all_descriptors_ = joint_descriptor(rails_.all());
+    descriptor_ = all_descriptors_ ? all_descriptors_.get() : wire_->rails() == 1 ? wire_->endpoint().descriptor() : -1;
+    description_ = describe(rails_.all(), blobs_->reads());
     capabilities_ = {.maps = false,
                      .native_read = blobs_->reads(),
                      .device_memory = false,
-                     .can_block = endpoint_->descriptor() >= 0,
+                     .can_block = descriptor_ >= 0,
                      .max_frame_bytes = largest_frame,
                      // Where a fetch, which is a message each way, begins to cost less.
                      .inline_bytes = 16U << 10U};
@@ -133,7 +166,6 @@ OfiEndpoint::OfiEndpoint(Open open, Arena& arena, Rank self, std::uint64_t run, 
 
 OfiEndpoint::~OfiEndpoint() {
     part();
-    endpoint_.reset();  // before the memory that it may still write to
 }
 
 /// Says goodbye to all, so that nobody takes the end of a connection for a failure.
@@ -143,16 +175,37 @@ void OfiEndpoint::part() noexcept {
         for (const auto& peer : peers_) {
             if (peer->state == State::here && wire_->is_met(peer->rank)) left.push_back(peer.get());
         }
-        const auto deadline = SteadyClock::now() + parting_timeout;
-        while ((!left.empty() || wire_->on_way() != 0) && SteadyClock::now() < deadline) {
-            std::erase_if(left, [](ofi::Peer* peer) { return peer->say_goodbye(); });
+        const auto start = SteadyClock::now();
+        while (SteadyClock::now() - start < parting_timeout) {
+            std::erase_if(left, [](ofi::Peer* peer) { return peer->gone() || peer->say_goodbye(); });
             progress();
-            if (left.empty() && wire_->on_way() == 0) break;
+            hear_last_words();
+            const bool is_sent = left.empty() && wire_->on_way() == 0;
+            if (is_sent && (all_is_read() || SteadyClock::now() - start > linger)) break;
             sleeper_.sleep(nap, {});
         }
     } catch (const std::exception&) {
         // Without memory for it the others hear from the kernel.
     }
+}
+
+/// Of what still comes, only what it says of us.
+void OfiEndpoint::hear_last_words() {
+    ofi::Arrived arrived;
+    while (wire_->take(arrived)) {
+        const auto head = ofi::head_of(arrived.message(), wire_->run(), wire_->ranks());
+        if (head && !peers_[head->from]->gone()) {
+            ofi::Peer& peer = *peers_[head->from];
+            const bool is_sound = peer.on_head(*head);
+            if (!is_sound || head->kind == Kind::goodbye) peer.leave(is_sound ? State::left : State::lost);
+        }
+        wire_->release(*arrived.slot);
+    }
+}
+
+bool OfiEndpoint::all_is_read() const noexcept {
+    return std::all_of(connected_.begin(), connected_.end(),
+                       [](const ofi::Peer* peer) { return peer->gone() || peer->is_read(); });
 }
 
 void OfiEndpoint::connect(Rank rank) {
@@ -207,7 +260,7 @@ std::size_t OfiEndpoint::poll(TransportEvents& events) {
     blobs_->go_on();
     count += blobs_->deliver(events);
     watch_->look([this](Rank rank) { return peers_[rank]->state == State::here; });
-    acknowledge_all(true);
+    acknowledge_all(Occasion::busy);
     wire_->refill();
     return count;
 }
@@ -220,7 +273,7 @@ std::size_t OfiEndpoint::dispatch(const ofi::Arrived& arrived, TransportEvents& 
     }
     ofi::Peer& peer = *peers_[head->from];
     heard_ = true;
-    wire_->on_met(peer.rank);
+    wire_->on_met(peer.rank, arrived.slot->operation.rail);
     if (!peer.is_met()) met_.push_back(&peer);
     bool kept = false;
     const char* wrong = handle(peer, *head, arrived, kept);
@@ -289,13 +342,18 @@ std::size_t OfiEndpoint::lose(ofi::Peer& peer, const std::string& reason, Transp
     return 1;
 }
 
-void OfiEndpoint::acknowledge_all(bool frames_may_follow) {
-    for (ofi::Peer* peer : met_) peer->acknowledge(frames_may_follow);
+void OfiEndpoint::acknowledge_all(Occasion occasion) {
+    for (ofi::Peer* peer : met_) peer->acknowledge(occasion);
 }
 
 bool OfiEndpoint::something_waits() {
     if (wire_->has_arrived() || wire_->has_broken() || blobs_->has_news() || !newly_connected_.empty()) return true;
     return std::exchange(heard_, false);
+}
+
+bool OfiEndpoint::may_sleep() {
+    return std::all_of(rails_.all().begin(), rails_.all().end(),
+                       [](const ofi::Rail& rail) { return rail.endpoint->may_sleep(); });
 }
 
 void OfiEndpoint::wait(std::chrono::nanoseconds timeout) {
@@ -305,7 +363,7 @@ void OfiEndpoint::wait(std::chrono::nanoseconds timeout) {
 }
 
 int OfiEndpoint::arm(std::chrono::nanoseconds& timeout) {
-    acknowledge_all(false);
+    acknowledge_all(Occasion::rest);
     const auto now = SteadyClock::now();
     timeout = std::min<std::chrono::nanoseconds>(timeout, watch_->next() - now);
     for (const ofi::Peer* peer : suspects_) {
@@ -313,8 +371,8 @@ int OfiEndpoint::arm(std::chrono::nanoseconds& timeout) {
     }
     if (wire_->was_refused()) timeout = std::min<std::chrono::nanoseconds>(timeout, retry);
     if (!capabilities_.can_block) timeout = std::min<std::chrono::nanoseconds>(timeout, nap);
-    if (something_waits() || (timeout > 0ns && capabilities_.can_block && !endpoint_->may_sleep())) timeout = 0ns;
-    return endpoint_->descriptor();
+    if (something_waits() || (timeout > 0ns && capabilities_.can_block && !may_sleep())) timeout = 0ns;
+    return descriptor_;
 }
 
 void OfiEndpoint::fetch(const BlobRef& blob, std::span<std::byte> into, std::uint64_t token) {
@@ -322,45 +380,28 @@ void OfiEndpoint::fetch(const BlobRef& blob, std::span<std::byte> into, std::uin
         throw Error{Errc::invalid_input, "a blob of rank " + std::to_string(blob.owner) + ", but the last rank is " +
                                              std::to_string(peers_.size() - 1)};
     }
-    blobs_->fetch(blob, into, token, asks_owners_);
+    blobs_->fetch(blob, into, token, how_);
 }
 
 std::string OfiEndpoint::probe(Rank rank, std::uint64_t others, std::chrono::milliseconds timeout) {
     std::size_t bytes = probe_bytes;  // the same on all ranks
-    for (const ofi::RemoteArena& arena : arenas_) bytes = std::min(bytes, std::size_t{arena.bytes});
+    for (const ofi::RemoteArena& arena : rails_.arenas().front()) bytes = std::min(bytes, std::size_t{arena.bytes});
     const BlobRef blob{.owner = rank, .offset = 0, .bytes = bytes};
-    const auto give_up = [&] { blobs_->give_up(rank, "no answer in time"); };
+    const auto give_up = [&] { blobs_->give_up(rank, "no answer in time" + blobs_->rails_in_use()); };
     // First by asking: whoever is read does not notice, so nobody would know when to stop helping.
-    asks_owners_ = true;
+    how_ = ofi::Blobs::How::try_owners;
     // What libfabric has not sent yet is not sent while nobody polls.
     const auto is_idle = [&] {
         return blobs_->answered_bytes() >= others * bytes && !blobs_->answering() && wire_->on_way() == 0;
     };
     std::string wrong = try_fetch(*this, blob, {.timeout = timeout, .is_idle = is_idle, .give_up = give_up});
-    asks_owners_ = false;
-    if (!wrong.empty() || !blobs_->reads()) return wrong;
-    return try_fetch(*this, blob, {.timeout = timeout, .is_idle = [] { return true; }, .give_up = give_up});
+    if (wrong.empty() && blobs_->reads()) {
+        how_ = ofi::Blobs::How::try_reads;
+        wrong = try_fetch(*this, blob, {.timeout = timeout, .is_idle = [] { return true; }, .give_up = give_up});
+    }
+    how_ = ofi::Blobs::How::best;
+    return wrong;
 }
-
-[[nodiscard]] Open open_ofi(ofi::Info info, const std::string& provider, const Arena& arena,
-                            const ofi::Limits& limits) {
-    Open open;
-    open.device = std::make_unique<ofi::Device>(std::move(info), provider, limits);
-    open.arena = open.device->register_memory(arena.base(), arena.limit_bytes(), true);
-    open.endpoint = std::make_unique<ofi::Endpoint>(*open.device);
-    const auto base = reinterpret_cast<std::uintptr_t>(arena.base());
-    open.hello = {
-        .arena = {.begin = open.device->by_address() ? base : 0, .key = open.arena.key(), .bytes = arena.limit_bytes()},
-        .message_bytes = ofi::Wire::message_bytes(*open.device),
-        .window = limits.window,
-        .reads = open.endpoint->reads_natively(),
-        .address = open.endpoint->address()};
-    return open;
-}
-
-}  // namespace
-
-namespace {
 
 [[nodiscard]] std::string join(const std::vector<std::string>& words) {
     std::string text;
@@ -386,14 +427,6 @@ struct Found {
     return found;
 }
 
-[[nodiscard]] ofi::Info take_offer(const Found& found, std::size_t index) {
-    const fi_info* info = found.all.get();
-    for (std::size_t i = 0; i < index; ++i) info = info->next;
-    ofi::Info copy{ofi::library().dupinfo(info)};
-    if (!copy) throw Error{Errc::exhausted, "fi_dupinfo: no memory"};
-    return copy;
-}
-
 /// Collective. One of the ranks' answers to each other is an error: which, in words.
 [[nodiscard]] std::string first_problem(const std::vector<std::string>& answers) {
     for (Rank rank = 0; rank < answers.size(); ++rank) {
@@ -415,20 +448,24 @@ struct Found {
     return "the ranks have no provider of libfabric in common";
 }
 
-[[nodiscard]] Open open_best(const Found& found, const ofi::Wishes& wishes, const std::string& provider,
-                             const Arena& arena, const ofi::Limits& limits) {
-    const std::size_t best = ofi::best_offer(found.offers, provider, wishes, "/sys/class");
-    if (best == found.offers.size()) {
-        throw Error{Errc::unsupported, "no device '" + wishes.domain + "' (PENSTOCK_OFI_DOMAIN)"};
+[[nodiscard]] ofi::Rails open_best(const Found& found, const ofi::Wishes& wishes, const std::string& provider,
+                                   const Arena& arena, const ofi::Limits& limits) {
+    std::vector<const fi_info*> infos;
+    for (const fi_info* info = found.all.get(); info != nullptr; info = info->next) infos.push_back(info);
+    std::vector<const fi_info*> chosen;
+    for (const std::size_t offer :
+         ofi::choose_rails(found.offers, provider, wishes, "/sys", ofi::own_numa_nodes("/sys"))) {
+        chosen.push_back(infos[offer]);
     }
-    return open_ofi(take_offer(found, best), provider, arena, limits);
+    if (chosen.empty()) throw Error{Errc::unsupported, "no device any more"};
+    return ofi::Rails{chosen, provider, arena, limits};
 }
 
 /// Collective. Opens one provider on all ranks, or says on all of them why it does not work.
 [[nodiscard]] std::string open_everywhere(Bootstrap& bootstrap, Arena& arena, const ofi::Limits& limits,
                                           const Found& found, const ofi::Wishes& wishes, const std::string& provider,
                                           std::unique_ptr<OfiTransport>& made) {
-    Open open;
+    ofi::Rails open;
     std::string mine;
     try {
         try {
@@ -436,7 +473,7 @@ struct Found {
         } catch (const Error&) {  // network interfaces come and go, those of containers often
             open = open_best(find_offers(wishes), wishes, provider, arena, limits);
         }
-        mine = "+" + ofi::text_of(open.hello);
+        mine = "+" + ofi::text_of(open.hello());
     } catch (const Error& error) {
         mine = std::string{"-"} + error.what();
     }
@@ -446,7 +483,7 @@ struct Found {
     std::vector<ofi::Hello> hellos;
     for (Rank rank = 0; rank < answers.size() && wrong.empty(); ++rank) {
         const auto hello = ofi::hello_of(std::string_view{answers[rank]}.substr(1));
-        if (!hello || hello->message_bytes != open.hello.message_bytes || hello->window != open.hello.window) {
+        if (!hello || hello->message_bytes != open.hello().message_bytes || hello->window != open.hello().window) {
             wrong = "rank " + std::to_string(rank) + " has messages of another length";
         } else {
             hellos.push_back(*hello);
@@ -456,6 +493,7 @@ struct Found {
     mine = "+";
     try {
         if (!wrong.empty()) throw Error{Errc::unsupported, wrong};
+        open.join(hellos, ofi::common_rails(hellos), bootstrap.rank());
         made = std::make_unique<OfiEndpoint>(std::move(open), arena, bootstrap.rank(), run, hellos);
     } catch (const Error& error) {
         mine = std::string{"-"} + error.what();
@@ -468,14 +506,31 @@ struct Found {
 
 }  // namespace
 
+namespace {
+
+/// The devices that rails would go over, and how often, if there are several.
+[[nodiscard]] std::string devices_here(const Found& found, const std::string& provider, const ofi::Wishes& wishes) {
+    try {
+        std::vector<std::string> names;
+        for (const std::size_t offer :
+             ofi::choose_rails(found.offers, provider, wishes, "/sys", ofi::own_numa_nodes("/sys"))) {
+            names.push_back(found.offers[offer].domain);
+        }
+        return names_of_rails(names);
+    } catch (const Error&) {
+        return {};  // the setting is another provider's
+    }
+}
+
+}  // namespace
+
 std::string ofi::providers_here() {
     const Wishes wishes = Wishes::of_environment();
     const Found found = find_offers(wishes);
     std::string text;
     for (const std::string& provider : usable_providers(found.offers, wishes)) {
-        const std::size_t best = best_offer(found.offers, provider, wishes, "/sys/class");
-        if (best == found.offers.size()) continue;
-        text.append(text.empty() ? "" : ", ").append(provider).append(" on ").append(found.offers[best].domain);
+        const std::string devices = devices_here(found, provider, wishes);
+        if (!devices.empty()) text.append(text.empty() ? "" : ", ").append(provider).append(" on ").append(devices);
     }
     return text.empty() ? "no provider that leads to other hosts" : text;
 }

@@ -13,8 +13,9 @@ namespace penstock {
 
 /// Frames and blobs over libfabric: EFA, InfiniBand, RoCE, or TCP, whatever provider all ranks have.
 ///
-/// One endpoint, used by one thread. What a peer may have on its way to us is bounded, and there is a buffer for all of
-/// it. A peer that dies is reported. Messages of other runs are not listened to.
+/// One endpoint, or several with payloads on all of them, used by one thread. What a peer may have on its way to us is
+/// bounded, and there is a buffer for all of it. A peer that dies is reported. Messages of other runs are not listened
+/// to.
 class OfiTransport : public Transport {
 public:
     /// In words: the version of libfabric, the provider, the device and how blobs come.
@@ -22,6 +23,8 @@ public:
     /// Fetches something from that rank and answers as many fetches of others.
     /// @param others  How many ranks name this one. @return what went wrong, or nothing.
     [[nodiscard]] virtual std::string probe(Rank rank, std::uint64_t others, std::chrono::milliseconds timeout) = 0;
+    /// The ways to each rank that are used side by side.
+    [[nodiscard]] virtual std::uint32_t rails() const noexcept = 0;
     /// How often memory was registered.
     [[nodiscard]] virtual std::uint64_t registrations() const noexcept = 0;
 };

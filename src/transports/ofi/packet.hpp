@@ -27,7 +27,7 @@ struct Head {
     std::uint32_t sequence = 0;      ///< Of frames: the number of the piece.
     std::uint32_t acknowledged = 0;  ///< How many messages of the receiver the sender has dealt with.
     std::uint32_t window = 0;        ///< How many the receiver may have under way.
-    std::uint32_t reserved = 0;
+    std::uint32_t rail = 0;          ///< Of demands: on which of them what is asked for is to come.
     // Of demands and chunks:
     std::uint64_t tag = 0;
     std::uint64_t offset = 0;  ///< In the owner's arena; of a chunk, in the part.

@@ -18,7 +18,9 @@ void Peer::meet() {
 }
 
 bool Peer::drained() const noexcept {
-    return gone() || (credit_.under_way() == 0 && unsent().empty());
+    // What libfabric has sent needs no more of us. Its receiver may stop to listen without having said that it is
+    // there.
+    return gone() || (unsent().empty() && (is_read() || !wire_.is_sending(rank)));
 }
 
 std::span<std::byte> Peer::reserve(std::size_t bytes) {
@@ -69,9 +71,10 @@ Head Peer::next_head(Kind kind) noexcept {
     return {.kind = kind, .acknowledged = debt_.dealt_with(), .window = debt_.window()};
 }
 
-bool Peer::demand(Kind kind, std::uint64_t tag, std::uint64_t offset, std::uint64_t bytes) {
+bool Peer::demand(Kind kind, std::uint32_t rail, std::uint64_t tag, std::uint64_t offset, std::uint64_t bytes) {
     if (state != State::here || credit_.left() == 0) return false;
     Head head = next_head(kind);
+    head.rail = rail;
     head.tag = tag;
     head.offset = offset;
     head.bytes = bytes;
@@ -81,18 +84,18 @@ bool Peer::demand(Kind kind, std::uint64_t tag, std::uint64_t offset, std::uint6
     return true;
 }
 
-bool Peer::send_chunk(std::uint64_t tag, std::uint64_t offset, std::span<const std::byte> bytes, void* descriptor) {
+bool Peer::send_chunk(std::uint32_t rail, std::uint64_t tag, std::uint64_t offset, std::span<const std::byte> bytes) {
     Head head = next_head(Kind::chunk);
     head.tag = tag;
     head.offset = offset;
-    if (!wire_.send_in_place(rank, head, bytes, descriptor)) return false;
+    if (!wire_.send_in_place(rank, rail, head, bytes)) return false;
     debt_.on_told();
     return true;
 }
 
-void Peer::acknowledge(bool frames_may_follow) {
+void Peer::acknowledge(Occasion occasion) {
     if (!debt_.is_untold() || state != State::here) return;
-    if (frames_may_follow && connected() && !unsent().empty() && may_send_frames()) return;  // they say so too
+    if (occasion == Occasion::busy && !debt_.is_pressing()) return;
     if (wire_.send(rank, next_head(Kind::note), {})) debt_.on_told();
 }
 

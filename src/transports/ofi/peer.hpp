@@ -47,6 +47,8 @@ public:
     void commit();
     void flush();
     [[nodiscard]] bool drained() const noexcept;
+    /// The peer has said that it has dealt with all that was sent.
+    [[nodiscard]] bool is_read() const noexcept { return credit_.under_way() == 0; }
     [[nodiscard]] bool gone() const noexcept { return state == State::left || state == State::lost; }
 
     /// Sends what waits to be sent, as far as there is room.
@@ -60,17 +62,22 @@ public:
     [[nodiscard]] bool deliver(TransportEvents& events, std::size_t& count);
     /// A message that needed credit was dealt with.
     void on_dealt_with() noexcept { debt_.on_dealt_with(); }
-    /// Tells the peer what was dealt with, if it was not told.
-    /// @param frames_may_follow  Not if frames wait to be flushed, which tell it as well.
-    void acknowledge(bool frames_may_follow);
+    enum class Occasion : std::uint8_t {
+        busy,  ///< What follows from a message may tell the peer as well, and before it has to stop it is told.
+        rest,  ///< Nothing is sent for a while.
+    };
+    /// Tells the peer what was dealt with, if it was not told and nothing else tells it in time.
+    void acknowledge(Occasion occasion);
     /// What was under way is given up.
     void leave(State how) noexcept;
 
     /// Asks the owner of a blob for a part of it. @return false: try again later.
-    [[nodiscard]] bool demand(Kind kind, std::uint64_t tag, std::uint64_t offset, std::uint64_t bytes);
+    /// @param rail  On which it is to come.
+    [[nodiscard]] bool demand(Kind kind, std::uint32_t rail, std::uint64_t tag, std::uint64_t offset,
+                              std::uint64_t bytes);
     /// Sends a chunk of a blob. @return false: try again later.
-    [[nodiscard]] bool send_chunk(std::uint64_t tag, std::uint64_t offset, std::span<const std::byte> bytes,
-                                  void* descriptor);
+    [[nodiscard]] bool send_chunk(std::uint32_t rail, std::uint64_t tag, std::uint64_t offset,
+                                  std::span<const std::byte> bytes);
     /// @return false: try again later.
     [[nodiscard]] bool say_goodbye();
 

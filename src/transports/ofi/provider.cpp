@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cstdio>
 #include <tuple>
 
 #include <rdma/fi_errno.h>
@@ -14,16 +15,6 @@ namespace {
 
 /// Those that lead to other hosts, the best first. "shm" does not, and "sockets" stalls.
 constexpr std::array<std::string_view, 5> usual{"efa", "verbs;ofi_rxm", "verbs", "tcp;ofi_rxm", "tcp"};
-
-[[nodiscard]] std::vector<std::string> split(const std::string& list) {
-    std::vector<std::string> words;
-    for (std::size_t at = 0; at < list.size();) {
-        const std::size_t end = std::min(list.find(',', at), list.size());
-        if (end != at) words.push_back(list.substr(at, end - at));
-        at = end + 1;
-    }
-    return words;
-}
 
 [[nodiscard]] bool contains(const std::vector<std::string>& words, std::string_view word) {
     return std::find(words.begin(), words.end(), word) != words.end();
@@ -39,18 +30,39 @@ void append(Info& all, fi_info* more) {
     last->next = more;
 }
 
+[[nodiscard]] std::string pci_address_of(const fi_info& info) {
+    if (info.nic == nullptr || info.nic->bus_attr == nullptr || info.nic->bus_attr->bus_type != FI_BUS_PCI) return {};
+    const fi_pci_attr& pci = info.nic->bus_attr->attr.pci;
+    std::array<char, 32> text{};
+    std::snprintf(text.data(), text.size(), "%04x:%02x:%02x.%x", unsigned{pci.domain_id}, unsigned{pci.bus_id},
+                  unsigned{pci.device_id}, unsigned{pci.function_id});
+    return text.data();
+}
+
 [[nodiscard]] Offer offer_of(const fi_info& info) {
     const auto text = [](const char* words) { return std::string{words == nullptr ? "" : words}; };
     Offer offer{.provider = text(info.fabric_attr->prov_name),
                 .domain = text(info.domain_attr->name),
                 .is_ipv4 = info.addr_format == FI_SOCKADDR_IN,
-                .caps = info.caps};
+                .caps = info.caps,
+                .fabric = text(info.fabric_attr->name),
+                .pci = pci_address_of(info)};
     // EFA without the provider's protocols is another thing of the same name.
     if (offer.provider == "efa" && text(info.fabric_attr->name) == "efa-direct") offer.provider = "efa-direct";
     return offer;
 }
 
 }  // namespace
+
+std::vector<std::string> split_list(const std::string& list) {
+    std::vector<std::string> words;
+    for (std::size_t at = 0; at < list.size();) {
+        const std::size_t end = std::min(list.find(',', at), list.size());
+        if (end != at) words.push_back(list.substr(at, end - at));
+        at = end + 1;
+    }
+    return words;
+}
 
 Info discover(const Wishes& wishes) {
     const KeptSignals kept;  // looking for providers loads them
@@ -117,9 +129,9 @@ std::size_t best_offer(const std::vector<Offer>& offers, std::string_view provid
 
 std::vector<std::string> common_providers(const std::vector<std::string>& lists) {
     if (lists.empty()) return {};
-    std::vector<std::string> common = split(lists.front());
+    std::vector<std::string> common = split_list(lists.front());
     for (const std::string& list : lists) {
-        const std::vector<std::string> theirs = split(list);
+        const std::vector<std::string> theirs = split_list(list);
         std::erase_if(common, [&](const std::string& name) { return !contains(theirs, name); });
     }
     return common;

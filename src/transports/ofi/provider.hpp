@@ -17,6 +17,8 @@ struct Offer {
     std::string domain;    ///< The device or network interface.
     bool is_ipv4 = false;
     std::uint64_t caps = 0;
+    std::string fabric = {};  ///< The network.
+    std::string pci = {};     ///< The device's address, as Linux writes it: "0000:10:1b.0"; empty if it has none.
 };
 
 [[nodiscard]] std::vector<Offer> offers_of(const Info& all);
@@ -33,6 +35,9 @@ struct Offer {
 /// @param classes  /sys/class, or what a test puts there.
 [[nodiscard]] std::size_t best_offer(const std::vector<Offer>& offers, std::string_view provider, const Wishes& wishes,
                                      const std::filesystem::path& classes);
+
+/// The words between the commas.
+[[nodiscard]] std::vector<std::string> split_list(const std::string& list);
 
 /// The providers that all ranks have, in the order of the first; the lists are separated by commas.
 [[nodiscard]] std::vector<std::string> common_providers(const std::vector<std::string>& lists);

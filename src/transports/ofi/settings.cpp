@@ -13,7 +13,9 @@ namespace {
 }  // namespace
 
 Wishes Wishes::of_environment() {
-    return {.provider = setting("PENSTOCK_OFI_PROVIDER"), .domain = setting("PENSTOCK_OFI_DOMAIN")};
+    return {.provider = setting("PENSTOCK_OFI_PROVIDER"),
+            .domain = setting("PENSTOCK_OFI_DOMAIN"),
+            .rails = setting("PENSTOCK_OFI_RAILS")};
 }
 
 Limits Limits::of_environment() {

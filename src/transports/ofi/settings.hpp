@@ -6,10 +6,12 @@
 
 namespace penstock::ofi {
 
-/// What a user may ask for: the variables PENSTOCK_OFI_PROVIDER and PENSTOCK_OFI_DOMAIN; empty means anything useful.
+/// What a user may ask for: the variables PENSTOCK_OFI_PROVIDER, PENSTOCK_OFI_DOMAIN and PENSTOCK_OFI_RAILS; empty
+/// means anything useful.
 struct Wishes {
-    std::string provider;
-    std::string domain;
+    std::string provider = {};
+    std::string domain = {};  ///< One device, or several, separated by commas.
+    std::string rails = {};   ///< How many.
     [[nodiscard]] static Wishes of_environment();
 };
 

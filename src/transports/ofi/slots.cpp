@@ -10,6 +10,7 @@ void Slots::add(std::size_t count) {
     for (std::size_t i = 0; i < count; ++i) {
         Slot& slot = slots_.emplace_back();
         slot.operation.role = role_;
+        slot.operation.rail = rail_;
         slot.operation.number = static_cast<std::uint32_t>(slots_.size() - 1);
         slot.data = slab.memory.get() + i * bytes_;
         slot.descriptor = slab.region.descriptor();

@@ -21,7 +21,8 @@ struct Slot {
 /// Buffers of one length. They are added when a peer is met, and none is ever given up.
 class Slots {
 public:
-    Slots(Device& device, std::size_t bytes, Operation::Role role) : device_{device}, bytes_{bytes}, role_{role} {}
+    Slots(Device& device, std::size_t bytes, Operation::Role role, std::uint32_t rail)
+        : device_{device}, bytes_{bytes}, role_{role}, rail_{rail} {}
 
     /// @throws Error{unsupported} if they cannot be registered.
     void add(std::size_t count);
@@ -42,6 +43,7 @@ private:
     Device& device_;
     std::size_t bytes_;
     Operation::Role role_;
+    std::uint32_t rail_;
     std::vector<Slab> slabs_;
     std::deque<Slot> slots_;  // a deque: libfabric keeps addresses into it
     std::vector<std::uint32_t> free_;

@@ -6,6 +6,8 @@
 
 #include <rdma/fi_errno.h>
 
+#include "transports/ofi/rails.hpp"
+
 namespace penstock::ofi {
 namespace {
 
@@ -24,63 +26,93 @@ std::size_t Wire::message_bytes(const Device& device) noexcept {
     return std::min(usual_bytes, device.longest_message()) / 8 * 8;
 }
 
-Wire::Wire(Device& device, Endpoint& endpoint, std::uint64_t run, Rank self, Rank ranks)
-    : device_{device},
-      endpoint_{endpoint},
+Wire::Wire(const std::vector<Rail>& rails, std::size_t message_bytes, std::uint64_t run, Rank self, Rank ranks)
+    : message_bytes_{message_bytes},
       run_{run},
       self_{self},
-      receives_{device, message_bytes(device), Operation::Role::receive},
-      sends_{device, message_bytes(device), Operation::Role::send},
-      ways_(ranks),
-      injects_{endpoint.inject_bytes() >= sizeof(Head)} {
+      ranks_{ranks},
+      injects_{rails.front().endpoint->inject_bytes() >= sizeof(Head)} {
     completions_.reserve(usual_completions);
     arrived_.reserve(usual_completions);
+    for (const Rail& rail : rails) {
+        const std::uint32_t number = this->rails();
+        lanes_.push_back({.device = *rail.device,
+                          .endpoint = *rail.endpoint,
+                          .arena = *rail.arena,
+                          .receives = {*rail.device, message_bytes, Operation::Role::receive, number},
+                          .sends = {*rail.device, message_bytes, Operation::Role::send, number},
+                          .ways = std::vector<Way>(ranks)});
+        lanes_.back().sends.add(shared_sends);
+    }
     // From each rank: what it may send unasked, the notes about what we sent unasked, and a goodbye.
-    receives_.add(std::size_t{2 * first_window + 1} * ranks);
-    sends_.add(shared_sends);
+    add_receives(std::size_t{2 * first_window + 1} * ranks);
+}
+
+std::string Wire::name_of(std::uint32_t rail) const {
+    if (lanes_.size() == 1) return {};
+    const char* device = lanes_[rail].device.info().domain_attr->name;
+    return ", on rail " + std::to_string(rail) + " (" + (device == nullptr ? "?" : device) + ")";
+}
+
+std::size_t Wire::on_way() const noexcept {
+    std::size_t all = 0;
+    for (const Lane& lane : lanes_) all += lane.sends.in_use();
+    return all;
 }
 
 bool Wire::send(Rank to, Head head, std::span<const std::byte> body) {
+    Lane& lane = lanes_.front();
     head.run = run_;
     head.from = self_;
     if (head.kind == Kind::note && injects_) {
-        const long result = endpoint_.inject(to, std::as_bytes(std::span{&head, 1}));
+        const long result = lane.endpoint.inject(to, std::as_bytes(std::span{&head, 1}));
         if (result != -FI_ENOSYS && result != -FI_EOPNOTSUPP) {
-            const bool is_taken = took(to, result);
-            if (is_taken) on_completed(to);
+            const bool is_taken = took(to, 0, result);
+            if (is_taken) --way(to, 0).under_way;
             return is_taken;
         }
         injects_ = false;  // some providers tell a length, and do not
     }
-    Slot* slot = sends_.take();
+    Slot* slot = lane.sends.take();
     if (slot == nullptr) return false;
     std::memcpy(slot->data, &head, sizeof head);
     if (!body.empty()) std::memcpy(slot->data + sizeof head, body.data(), body.size());
     slot->operation.peer = to;
-    const long result = endpoint_.send(to, {slot->data, sizeof head + body.size()}, slot->descriptor, slot->operation);
-    if (took(to, result)) return true;
-    sends_.give_back(*slot);
-    return false;
+    return began(lane, *slot,
+                 lane.endpoint.send(to, {slot->data, sizeof head + body.size()}, slot->descriptor, slot->operation));
 }
 
-bool Wire::send_in_place(Rank to, Head head, std::span<const std::byte> body, void* descriptor) {
-    if (!endpoint_.takes_two_pieces()) return send(to, head, body);
+bool Wire::send_in_place(Rank to, std::uint32_t rail, Head head, std::span<const std::byte> body) {
+    Lane& lane = lanes_[rail];
     head.run = run_;
     head.from = self_;
-    Slot* slot = sends_.take();
+    Slot* slot = lane.sends.take();
     if (slot == nullptr) return false;
-    std::memcpy(slot->data, &head, sizeof head);
     slot->operation.peer = to;
+    std::memcpy(slot->data, &head, sizeof head);
+    if (!lane.endpoint.takes_two_pieces()) {
+        std::memcpy(slot->data + sizeof head, body.data(), body.size());
+        return began(
+            lane, *slot,
+            lane.endpoint.send(to, {slot->data, sizeof head + body.size()}, slot->descriptor, slot->operation));
+    }
     const std::array<iovec, 2> pieces{iovec{slot->data, sizeof head},
                                       iovec{const_cast<std::byte*>(body.data()), body.size()}};
-    const long result = endpoint_.send(to, pieces, {slot->descriptor, descriptor}, slot->operation);
-    if (took(to, result)) return true;
-    sends_.give_back(*slot);
+    return began(lane, *slot,
+                 lane.endpoint.send(to, pieces, {slot->descriptor, lane.arena.descriptor()}, slot->operation));
+}
+
+bool Wire::began(Lane& lane, Slot& slot, long result) {
+    if (took(slot.operation, result)) {
+        ++way(slot.operation.peer, slot.operation.rail).messages;
+        return true;
+    }
+    lane.sends.give_back(slot);
     return false;
 }
 
-bool Wire::took(Rank peer, long result) {
-    Way& way = ways_[peer];
+bool Wire::took(Rank peer, std::uint32_t rail, long result) {
+    Way& way = this->way(peer, rail);
     if (result == 0) {
         ++way.under_way;
         way.refused_since = {};
@@ -88,7 +120,7 @@ bool Wire::took(Rank peer, long result) {
     }
     refused_ = true;
     if (result != -FI_EAGAIN) {
-        add_broken(peer, text_of(result));
+        add_broken(peer, rail, text_of(result));
         return false;
     }
     // A peer that computes takes nothing for a while, but then something is under way to it. Where nothing is,
@@ -100,47 +132,56 @@ bool Wire::took(Rank peer, long result) {
         way.refused_since = now;
     } else if (now - way.refused_since > longest_refusal) {
         way.refused_since = {};
-        add_broken(peer, "it takes no messages any more");
+        add_broken(peer, rail, "it takes no messages any more");
     }
     return false;
 }
 
 void Wire::refill() {
-    while (Slot* slot = receives_.take()) {
-        if (endpoint_.receive({slot->data, receives_.bytes()}, slot->descriptor, slot->operation) == 0) continue;
-        receives_.give_back(*slot);  // the provider's queue is full: what is posted has to do
+    for (Lane& lane : lanes_) refill(lane);
+}
+
+void Wire::refill(Lane& lane) {
+    while (Slot* slot = lane.receives.take()) {
+        if (lane.endpoint.receive({slot->data, message_bytes_}, slot->descriptor, slot->operation) == 0) continue;
+        lane.receives.give_back(*slot);  // the provider's queue is full: what is posted has to do
         return;
     }
 }
 
 void Wire::progress(std::vector<Completion>& completions) {
-    refill();
-    completions_.clear();
-    endpoint_.progress(completions_);
-    for (Completion& completion : completions_) {
-        Operation* operation = completion.operation;
-        if (operation == nullptr) continue;  // an error of nothing that we know: somebody else's misses it
-        switch (operation->role) {
-            case Operation::Role::receive:
-                if (completion.error == 0) {
-                    arrived_.push_back({&receives_.of(*operation), completion.bytes});
-                } else {
-                    release(receives_.of(*operation));
-                }
-                break;
-            case Operation::Role::send:
-                on_completed(operation->peer);
-                sends_.give_back(sends_.of(*operation));
-                if (completion.error != 0) {
-                    add_broken(operation->peer, std::move(completion.what));
-                } else {
-                    on_met(operation->peer);
-                }
-                break;
-            default: completions.push_back(std::move(completion)); break;
-        }
+    for (Lane& lane : lanes_) {
+        refill(lane);
+        completions_.clear();
+        lane.endpoint.progress(completions_);
+        for (Completion& completion : completions_) handle(lane, completion, completions);
     }
-    if (!device_.limits().in_order) shuffle();
+    if (!lanes_.front().device.limits().in_order) shuffle();
+}
+
+void Wire::handle(Lane& lane, Completion& completion, std::vector<Completion>& others) {
+    Operation* operation = completion.operation;
+    if (operation == nullptr) return;  // an error of nothing that we know: somebody else's misses it
+    switch (operation->role) {
+        case Operation::Role::receive:
+            if (completion.error == 0) {
+                arrived_.push_back({&lane.receives.of(*operation), completion.bytes});
+            } else {
+                release(lane.receives.of(*operation));
+            }
+            break;
+        case Operation::Role::send:
+            on_completed(*operation);
+            --way(operation->peer, operation->rail).messages;
+            lane.sends.give_back(lane.sends.of(*operation));
+            if (completion.error != 0) {
+                add_broken(*operation, std::move(completion.what));
+            } else {
+                on_met(operation->peer, operation->rail);
+            }
+            break;
+        default: others.push_back(std::move(completion)); break;
+    }
 }
 
 void Wire::shuffle() {
@@ -154,7 +195,7 @@ bool Wire::take(Arrived& arrived) noexcept {
         return false;
     }
     // Overtaken not only by what came with it.
-    if (!device_.limits().in_order && random_() % 4 == 0) return false;
+    if (!lanes_.front().device.limits().in_order && random_() % 4 == 0) return false;
     arrived = arrived_[next_++];
     return true;
 }
