@@ -9,7 +9,7 @@ cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 build_packages=(build-essential cmake ninja-build pkg-config ccache libfmt-dev libspdlog-dev nlohmann-json3-dev
                 libcli11-dev)
 optional_packages=(openmpi-bin libopenmpi-dev libpmix-dev libucx-dev libfabric-dev libtrilinos-kokkos-dev libcpp-httplib-dev
-                   libhdf5-dev libhdf5-openmpi-dev libhwloc-dev)
+                   libhdf5-dev libhdf5-openmpi-dev libhwloc-dev liblz4-dev libzstd-dev zlib1g-dev)
 test_packages=(libgtest-dev libgmock-dev python3 python3-jsonschema hdf5-tools python3-h5py python3-matplotlib
                python3-zmq spin groff-base man-db bash-completion environment-modules dpkg-dev slurm-wlm munge
                iproute2 python3-yaml shellcheck)

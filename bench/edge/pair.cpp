@@ -24,7 +24,7 @@ Party::Party(Bootstrap& bootstrap, const Options& options)
       transports_{bootstrap, arena_, {options.transport}},
       reactor_{transports_, {.idle = options.idle, .cores_to_spare = true}},
       drafts_{bootstrap.rank(), arena_, bodies_, reactor_},
-      out_{bootstrap.rank() == 0 ? shape(0, 0, 1, options) : shape(1, 1, 0, options), reactor_, out_status_},
+      out_{bootstrap.rank() == 0 ? shape(0, 0, 1, options) : shape(1, 1, 0, options), reactor_, drafts_, out_status_},
       in_{bootstrap.rank() == 0 ? shape(1, 1, 0, options) : shape(0, 0, 1, options),
           reactor_,
           drafts_,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <penstock/compression.hpp>
 #include <penstock/error.hpp>
 #include <penstock/executor.hpp>
 #include <penstock/graph.hpp>

@@ -48,6 +48,8 @@ struct PlannedChannel {
     TransportKind transport;
     std::string filter = {};
     std::uint32_t sample = 1;
+    Compression compression = {};  ///< With its level, unless there is none.
+    Checksum checksum = Checksum::none;
 };
 
 struct Place {

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include <penstock/compression.hpp>
 #include <penstock/params.hpp>
 
 namespace penstock {
@@ -107,8 +108,10 @@ struct ChannelSpec {
     Dispatch dispatch = Dispatch::automatic;
     PassBy by = PassBy::reference;
     TransportKind transport = TransportKind::automatic;
-    std::string filter = {};   ///< "energy > 5": only payloads whose metadata pass are handed on. Empty: all.
-    std::uint32_t sample = 1;  ///< Of those, each producer instance hands on the first of every so many.
+    std::string filter = {};       ///< "energy > 5": only payloads whose metadata pass are handed on. Empty: all.
+    std::uint32_t sample = 1;      ///< Of those, each producer instance hands on the first of every so many.
+    Compression compression = {};  ///< Of blobs that are fetched; where they are mapped there is nothing to save.
+    Checksum checksum = Checksum::none;
     std::string where = {};
 };
 

@@ -1,8 +1,9 @@
-# The optional dependencies: MPI, PMIx, UCX, libfabric (OFI), Kokkos, cpp-httplib, HDF5 and its MPI-IO, hwloc.
+# The optional dependencies: MPI, PMIx, UCX, libfabric (OFI), Kokkos, cpp-httplib, HDF5 and its MPI-IO, hwloc,
+# LZ4, Zstandard, zlib.
 #
-# Sets PENSTOCK_HAS_MPI, _PMIX, _UCX, _OFI, _KOKKOS, _HTTP, _HDF5, _HDF5_MPI and _HWLOC, and prints what is built in and why something is
-# left out. penstock_use_dependencies(<target>) then gives a target the same names as private compile definitions, and
-# what it needs to compile and link.
+# Sets PENSTOCK_HAS_MPI, _PMIX, _UCX, _OFI, _KOKKOS, _HTTP, _HDF5, _HDF5_MPI, _HWLOC, _LZ4, _ZSTD and _ZLIB, and prints
+# what is built in and why something is left out. penstock_use_dependencies(<target>) then gives a target the same names
+# as private compile definitions, and what it needs to compile and link.
 
 # Decides about one dependency from the cache entry PENSTOCK_<NAME> (ON, OFF or AUTO) and whether it was found.
 macro(penstock_decide name found reason)
@@ -155,8 +156,16 @@ penstock_decide(HDF5_MPI penstock_mpi_io_found "${penstock_mpi_io_reason}")
 penstock_find_by_pkg_config(HWLOC hwloc hwloc 2.1 hwloc libhwloc-dev)
 penstock_decide(HWLOC penstock_found "${penstock_reason}")
 
+# Compression of channels.
+penstock_find_by_pkg_config(LZ4 lz4 liblz4 1.9 LZ4 liblz4-dev)
+penstock_decide(LZ4 penstock_found "${penstock_reason}")
+penstock_find_by_pkg_config(ZSTD zstd libzstd 1.4 Zstandard libzstd-dev)
+penstock_decide(ZSTD penstock_found "${penstock_reason}")
+penstock_find_by_pkg_config(ZLIB zlib zlib 1.2.11 zlib zlib1g-dev)
+penstock_decide(ZLIB penstock_found "${penstock_reason}")
+
 function(penstock_use_dependencies target)
-    foreach(name IN ITEMS MPI PMIX UCX OFI OFI_EFA_QUERY KOKKOS HTTP HDF5 HWLOC)
+    foreach(name IN ITEMS MPI PMIX UCX OFI OFI_EFA_QUERY KOKKOS HTTP HDF5 HWLOC LZ4 ZSTD ZLIB)
         if(PENSTOCK_HAS_${name})
             target_compile_definitions(${target} PRIVATE PENSTOCK_HAS_${name}=1)
         endif()
@@ -192,10 +201,15 @@ function(penstock_use_dependencies target)
     if(PENSTOCK_HAS_HWLOC)
         target_link_libraries(${target} PRIVATE PkgConfig::hwloc)
     endif()
+    foreach(name IN ITEMS lz4 zstd zlib)
+        if(TARGET PkgConfig::${name})
+            target_link_libraries(${target} PRIVATE PkgConfig::${name})
+        endif()
+    endforeach()
 endfunction()
 
 message(STATUS "Penstock ${PROJECT_VERSION}, ${CMAKE_BUILD_TYPE}, ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
-foreach(name IN ITEMS MPI PMIX UCX OFI KOKKOS HTTP HDF5 HDF5_MPI HWLOC)
+foreach(name IN ITEMS MPI PMIX UCX OFI KOKKOS HTTP HDF5 HDF5_MPI HWLOC LZ4 ZSTD ZLIB)
     if(PENSTOCK_HAS_${name})
         message(STATUS "  ${name}: yes, ${PENSTOCK_${name}_REASON}")
     else()

@@ -7,7 +7,7 @@ set -euo pipefail
 
 # Those of bootstrap.sh but for MPI and UCX: MPI is the one that comes with EFA, and UCX would take TCP, as it has no EFA.
 packages=(build-essential cmake ninja-build pkg-config libfmt-dev libspdlog-dev nlohmann-json3-dev libcli11-dev
-          libhdf5-dev libhwloc-dev)
+          libhdf5-dev liblz4-dev libzstd-dev zlib1g-dev libhwloc-dev)
 optional_packages=(libtrilinos-kokkos-dev libcpp-httplib-dev)
 mpi=${MPI_HOME:-/opt/amazon/openmpi}
 libfabric=${LIBFABRIC_HOME:-/opt/amazon/efa}

@@ -127,6 +127,15 @@ int list(const Program& program, const RunsArguments& arguments) {
     return text;
 }
 
+/// "1.5 MiB", "1.5 MiB, lz4 to 454 KiB".
+[[nodiscard]] std::string bytes_text(const Json& channel) {
+    std::string text = format_bytes(number(channel, "bytes"));
+    const auto compression = channel.find("compression");
+    if (compression == channel.end() || !compression->is_object()) return text;
+    return text +
+           fmt::format(", {} to {}", word(*compression, "codec"), format_bytes(number(*compression, "bytes_after")));
+}
+
 [[nodiscard]] std::string status_text(const RunRecord& run, bool with_instances) {
     std::string text = fmt::format("{}: {}", run.name(), run.state);
     if (run.is_over() && run.state != "lost" && run.state != "unknown")
@@ -159,7 +168,7 @@ int list(const Program& program, const RunsArguments& arguments) {
         const std::uint64_t bytes = number(channel, "bytes");
         channels.add({"  " + word(channel, "name"), std::to_string(number(channel, "published")),
                       std::to_string(number(channel, "delivered")), std::to_string(number(channel, "settled")),
-                      std::to_string(number(channel, "dropped")), format_bytes(bytes),
+                      std::to_string(number(channel, "dropped")), bytes_text(channel),
                       format_bytes(static_cast<std::uint64_t>(static_cast<double>(bytes) / seconds)) + "/s"});
     }
     return text + stages.text() + channels.text();

@@ -1,5 +1,6 @@
 #include "http/metrics.hpp"
 
+#include <algorithm>
 #include <iterator>
 #include <string_view>
 
@@ -57,6 +58,21 @@ void append_stalls(std::string& text, const std::vector<ChannelMetrics>& channel
     }
 }
 
+/// Of the channels that compress.
+void append_compression(std::string& text, const std::vector<ChannelMetrics>& all) {
+    std::vector<ChannelMetrics> channels;
+    std::copy_if(all.begin(), all.end(), std::back_inserter(channels),
+                 [](const ChannelMetrics& channel) { return channel.compresses; });
+    const auto add = [&](std::string_view name, std::string_view help, auto value) {
+        append(text, {name, "counter", help, "channel"}, channels, &ChannelMetrics::channel, value);
+    };
+    add("penstock_compressed_from_bytes_total", "Bytes of the payloads sent by a channel that compresses.",
+        &ChannelMetrics::compressed_from_bytes);
+    add("penstock_compressed_to_bytes_total", "What these bytes came to.", &ChannelMetrics::compressed_to_bytes);
+    add("penstock_uncompressed_payloads_total", "Payloads that such a channel sent as they are.",
+        &ChannelMetrics::raw_payloads);
+}
+
 void append_latencies(std::string& text, const std::vector<LatencyMetrics>& latencies) {
     if (latencies.empty()) return;
     constexpr std::string_view name = "penstock_latency_seconds";
@@ -103,6 +119,7 @@ std::string prometheus_text(const Metrics& metrics) {
           &ChannelMetrics::queued_payloads);
     level("penstock_in_flight_payloads", "Payloads sent and not settled.", &ChannelMetrics::in_flight_payloads);
     append_stalls(text, metrics.channels);
+    append_compression(text, metrics.channels);
     append_latencies(text, metrics.latencies);
     return text;
 }

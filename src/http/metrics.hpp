@@ -27,6 +27,10 @@ struct ChannelMetrics {
     std::uint64_t queued_payloads = 0;
     std::uint64_t in_flight_payloads = 0;
     std::map<std::string, double> stalled_s = {};  ///< By cause.
+    bool compresses = false;
+    std::uint64_t compressed_from_bytes = 0;
+    std::uint64_t compressed_to_bytes = 0;
+    std::uint64_t raw_payloads = 0;  ///< That went as they are.
 };
 
 /// From source to sink, over the instances of a sink, since the start of the run.

@@ -96,6 +96,13 @@ Metrics metrics_between(std::string_view before, std::string_view now) {
                                         .queued_payloads = channel.at("queued").get<std::uint64_t>(),
                                         .in_flight_payloads = channel.at("in_flight").get<std::uint64_t>(),
                                         .stalled_s = channel.at("stalled_s").get<std::map<std::string, double>>()});
+            if (!channel.contains("compression")) continue;
+            const auto& compression = channel.at("compression");
+            ChannelMetrics& metric = metrics.channels.back();
+            metric.compresses = true;
+            metric.compressed_from_bytes = compression.at("bytes_before").get<std::uint64_t>();
+            metric.compressed_to_bytes = compression.at("bytes_after").get<std::uint64_t>();
+            metric.raw_payloads = compression.at("raw_payloads").get<std::uint64_t>();
         }
         return metrics;
     } catch (const nlohmann::json::exception& error) {

@@ -171,6 +171,10 @@ PayloadBody* BodyPool::take() {
     body->received = false;
     body->settled = false;
     body->fetching = false;
+    body->has_copy = false;
+    body->has_unpacked = false;
+    body->has_checksum = false;
+    body->codec = Codec::none;
     body->format = Format::none;
     body->metadata.clear();
     return body;

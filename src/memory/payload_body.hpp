@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include <penstock/compression.hpp>
 #include <penstock/memory.hpp>
 
 #include "memory/block_pool.hpp"
@@ -51,6 +52,13 @@ private:
     std::vector<std::byte> large_;
 };
 
+/// A compressed form of a blob, beside it in the arena of its owner.
+struct PackedBlob {
+    Compression how;
+    std::uint64_t bytes = 0;  ///< 0: it would not be smaller, and has no block.
+    Block block{};
+};
+
 /// The record behind a Payload or a draft. Made and recycled by one thread; `refs` may be dropped by any.
 struct PayloadBody {
     std::atomic<std::uint32_t> refs{1};
@@ -69,11 +77,18 @@ struct PayloadBody {
     DType dtype = DType::bytes;
     Format format = Format::none;
     bool has_user_id = false;
-    bool has_block = false;  ///< `block` is in use: our arena holds the blob, or a fetched copy of it.
-    bool has_id = false;     ///< `id` was taken over from the input it was made from.
-    bool received = false;   ///< It came from another instance, which is to be told when it is settled.
-    bool settled = false;    ///< Of a received one: its sender has been told, because the blob was copied.
-    bool fetching = false;   ///< A fetch into `block` is under way.
+    bool has_block = false;     ///< `block` is in use: our arena holds the blob, or a fetched copy of it.
+    bool has_id = false;        ///< `id` was taken over from the input it was made from.
+    bool received = false;      ///< It came from another instance, which is to be told when it is settled.
+    bool settled = false;       ///< Of a received one: its sender has been told, because the blob was copied.
+    bool fetching = false;      ///< A fetch into `block` is under way.
+    bool has_copy = false;      ///< Of a received one: `block` has its copy, in the form that the owner keeps.
+    bool has_unpacked = false;  ///< `unpacked` is in use: the blob, whose compressed form is somewhere else.
+    bool has_checksum = false;
+    Codec codec = Codec::none;       ///< Of a received one: the form at `blob_offset`.
+    std::uint32_t checksum = 0;      ///< Of the blob, not of a compressed form.
+    std::uint64_t packed_bytes = 0;  ///< Of that form, unless it is the blob itself.
+    Block unpacked{};
     Shape shape;
     Block block{};
 
@@ -82,10 +97,16 @@ struct PayloadBody {
     std::uint64_t edge_sequence = 0;
 
     std::vector<PayloadBody*> kept;  ///< More that it was made from; one reference is held on each. Keeps its capacity.
+    std::vector<PackedBlob> packed;  ///< Of a blob in our arena, one for each way that a channel asked for.
     MetaBytes metadata;
     std::vector<std::byte> large_inline_blob;  ///< Of a received body whose blob came in the frame; keeps its capacity.
     alignas(64) std::array<std::byte, inline_blob_bytes> inline_blob;
 };
+
+/// What its owner keeps for others, in bytes.
+[[nodiscard]] inline std::uint64_t stored_bytes(const PayloadBody& body) noexcept {
+    return body.codec == Codec::none ? body.size_bytes : body.packed_bytes;
+}
 
 inline void add_reference(PayloadBody* body) noexcept {
     body->refs.fetch_add(1, std::memory_order_relaxed);
@@ -96,6 +117,11 @@ inline void drop_reference(PayloadBody* body) noexcept {
     if (body->refs.load(std::memory_order_acquire) == 1 || body->refs.fetch_sub(1, std::memory_order_acq_rel) == 1) {
         body->home->retire(body);
     }
+}
+
+/// Whether who asks, and has one, has the only one.
+[[nodiscard]] inline bool is_sole_reference(const PayloadBody& body) noexcept {
+    return body.refs.load(std::memory_order_acquire) == 1;
 }
 
 /// Lets go of what it kept. For its home, once nobody holds it.

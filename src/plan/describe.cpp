@@ -81,13 +81,22 @@ private:
     Table table_;
 };
 
+std::string transport_text(const PlannedChannel& channel) {
+    std::string text{name_of(channel.transport)};
+    text.append(": ").append(transport_reason(channel.transport));
+    if (const auto blobs = blob_text(channel); !blobs.empty()) text.append("; ").append(blobs);
+    if (channel.compression.codec == Codec::none) return text;
+    return text.append(channel.transport == TransportKind::shm
+                           ? " (compresses nothing: shm maps blobs)"
+                           : " (compresses what is fetched, and nothing where shm maps blobs)");
+}
+
 std::string channel_table(const Plan& plan) {
     Table table{{"channel", "from", "to", "route", "capacity", "overflow", "dispatch", "transport"}};
     for (const auto& channel : plan.channels) {
         table.add({channel.name, plan.stages[channel.from].name, plan.stages[channel.to].name, route_text(channel),
                    std::to_string(channel.capacity) + " payloads, " + format_bytes(channel.capacity_bytes),
-                   std::string{name_of(channel.overflow)}, dispatch_text(channel),
-                   std::string{name_of(channel.transport)}.append(": ").append(transport_reason(channel.transport))});
+                   std::string{name_of(channel.overflow)}, dispatch_text(channel), transport_text(channel)});
     }
     return table.text();
 }
@@ -105,6 +114,14 @@ std::string route_text(const PlannedChannel& channel) {
 std::string dispatch_text(const PlannedChannel& channel) {
     std::string text{name_of(channel.dispatch)};
     return channel.by == PassBy::value ? text + ", by value" : text;
+}
+
+std::string blob_text(const PlannedChannel& channel) {
+    std::string text;
+    const auto [codec, level] = channel.compression;
+    if (codec != Codec::none) text.append(name_of(codec)).append(" level ").append(std::to_string(level));
+    if (channel.checksum != Checksum::none) text.append(text.empty() ? "" : ", ").append(name_of(channel.checksum));
+    return text;
 }
 
 std::string_view transport_reason(TransportKind transport) noexcept {

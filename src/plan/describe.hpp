@@ -29,6 +29,8 @@ using NodesOfRanks = std::span<const std::uint32_t>;
 [[nodiscard]] std::string route_text(const PlannedChannel& channel);
 /// "direct", "central, by value".
 [[nodiscard]] std::string dispatch_text(const PlannedChannel& channel);
+/// "lz4 level 1, crc32c"; empty where blobs go as they are.
+[[nodiscard]] std::string blob_text(const PlannedChannel& channel);
 /// Why payloads will cross that way.
 [[nodiscard]] std::string_view transport_reason(TransportKind transport) noexcept;
 

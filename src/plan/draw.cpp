@@ -26,7 +26,9 @@ std::string title(const PlannedStage& stage) {
 /// The route, and the mode where it is not the usual one.
 std::string edge_text(const PlannedChannel& channel) {
     const bool usual = channel.dispatch != Dispatch::central && channel.by == PassBy::reference;
-    return usual ? route_text(channel) : route_text(channel) + ", " + dispatch_text(channel);
+    std::string text = usual ? route_text(channel) : route_text(channel) + ", " + dispatch_text(channel);
+    if (const auto blobs = blob_text(channel); !blobs.empty()) text.append(", ").append(blobs);
+    return text;
 }
 
 std::vector<std::uint16_t> drawing_order(const Plan& plan) {

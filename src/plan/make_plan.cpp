@@ -13,6 +13,7 @@
 #include "base/cores.hpp"
 #include "base/nearest.hpp"
 #include "base/quote.hpp"
+#include "codec/codec.hpp"
 #include "plan/check_graph.hpp"
 #include "plan/graph.hpp"
 #include "plan/node_kinds.hpp"
@@ -187,7 +188,9 @@ private:
                                   .by = channel.by,
                                   .transport = channel.transport,
                                   .filter = channel.filter,
-                                  .sample = channel.sample});
+                                  .sample = channel.sample,
+                                  .compression = with_level(channel.compression),
+                                  .checksum = channel.checksum});
     }
 
     void check_channel(const ChannelSpec& channel) {
@@ -223,12 +226,35 @@ private:
             add("sample",
                 "must be a number from 1 to " + std::to_string(max_sample) + ", not " + std::to_string(channel.sample));
         }
+        check_compression(channel);
         if (channel.key.size() > max_key_bytes) add("key", "must have at most 255 bytes");
         if (channel.capacity < 1 || channel.capacity > max_capacity) {
             add("capacity", "must be a number from 1 to " + std::to_string(max_capacity) + ", not " +
                                 std::to_string(channel.capacity));
         }
         if (channel.capacity_bytes == 0) add("capacity", "must have room for at least 1 byte");
+    }
+
+    void check_compression(const ChannelSpec& channel) {
+        const auto [codec, level] = channel.compression;
+        const CodecLevels levels = levels_of(codec);
+        if (level != 0 && (level < levels.lowest || level > levels.highest)) {
+            problems_.add(place_of(channel, "compression") + ": " + in_quotes(name_of(codec)) + " has " +
+                          (codec == Codec::none
+                               ? "no levels"
+                               : "the levels " + std::to_string(levels.lowest) + " to " +
+                                     std::to_string(levels.highest) + ", not " + std::to_string(level)));
+        }
+        if (const auto remedy = remedy_for(codec); !remedy.empty()) {
+            problems_.add(place_of(channel, "compression") + ": this build has no " + std::string{name_of(codec)} +
+                              "; " + std::string{remedy},
+                          Errc::unsupported);
+        }
+    }
+
+    [[nodiscard]] static Compression with_level(Compression how) noexcept {
+        if (how.level == 0) how.level = levels_of(how.codec).usual;
+        return how;
     }
 
     static bool needs_own_credits(Overflow overflow) {

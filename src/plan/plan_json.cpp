@@ -53,6 +53,10 @@ Json channel_json(const Plan& plan, const PlannedChannel& channel) {
     json["by"] = name_of(channel.by);
     if (!channel.filter.empty()) json["filter"] = channel.filter;
     if (channel.sample != 1) json["sample"] = channel.sample;
+    if (channel.compression.codec != Codec::none) {
+        json["compression"] = {{"codec", name_of(channel.compression.codec)}, {"level", channel.compression.level}};
+    }
+    if (channel.checksum != Checksum::none) json["checksum"] = name_of(channel.checksum);
     json["transport"] = name_of(channel.transport);
     json["transport_reason"] = transport_reason(channel.transport);
     return json;

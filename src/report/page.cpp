@@ -105,6 +105,18 @@ svg .row{text-anchor:end;font-size:12px}svg .key{text-anchor:start}
     return text;
 }
 
+[[nodiscard]] std::string compression(const RunReport& report) {
+    HtmlTable table{{"compressing channel", "codec", ">before", ">after", ">ratio", ">payloads sent raw"}};
+    bool is_there = false;
+    for (const ChannelFigures& channel : report.channels) {
+        if (channel.codec.empty()) continue;
+        is_there = true;
+        table.add({channel.name, channel.codec, format_bytes(channel.bytes_before), format_bytes(channel.bytes_after),
+                   fmt::format("{:.2f}", channel.ratio), std::to_string(channel.raw_payloads)});
+    }
+    return is_there ? table.text() : "";
+}
+
 [[nodiscard]] std::string throughput(const RunReport& report) {
     if (report.channels.empty()) return "";
     HtmlTable channels{{"channel", ">published", ">delivered", ">settled", ">dropped", ">queued", ">in flight",
@@ -122,7 +134,8 @@ svg .row{text-anchor:end;font-size:12px}svg .key{text-anchor:start}
     for (const StageFigures& stage : report.stages) {
         stages.add({stage.name, stage.operator_name, std::to_string(stage.instances), joined(stage.counters)});
     }
-    return channels.text() + stages.text() + paragraph("Rates are over the whole time of the run, its start included.");
+    return channels.text() + compression(report) + stages.text() +
+           paragraph("Rates are over the whole time of the run, its start included.");
 }
 
 [[nodiscard]] std::string stalls(const RunReport& report) {

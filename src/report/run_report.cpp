@@ -139,6 +139,12 @@ void read_status(RunReport& report) {
         channel.rank0_bytes = count(each, "rank0_bytes");
         channel.queued = count(each, "queued");
         channel.in_flight = count(each, "in_flight");
+        const Json& compression = object(each, "compression");
+        channel.codec = word(compression, "codec");
+        channel.bytes_before = count(compression, "bytes_before");
+        channel.bytes_after = count(compression, "bytes_after");
+        channel.ratio = amount(compression, "ratio");
+        channel.raw_payloads = count(compression, "raw_payloads");
         add_amounts(channel.stalled_s, stall_causes, object(each, "stalled_s"));
     }
     report.latency = latency_of(status);

@@ -66,6 +66,12 @@ struct ChannelFigures {
     std::uint64_t queued = 0;
     std::uint64_t in_flight = 0;
     std::array<double, stall_causes.size()> stalled_s{};
+    // Of one that compresses:
+    std::string codec = {};
+    std::uint64_t bytes_before = 0;
+    std::uint64_t bytes_after = 0;
+    double ratio = 1;
+    std::uint64_t raw_payloads = 0;
 };
 
 /// The log of one process.

@@ -6,7 +6,7 @@ Broker::Broker(const ChannelShape& channel, const Process& process, std::uint64_
     : by_{channel.by},
       in_{sending_leg(channel), process.reactor, process.drafts, process.arena,
           process.bodies,       ready_,          received_,      most_copied},
-      out_{receiving_leg(channel), process.reactor, sent_} {}
+      out_{receiving_leg(channel), process.reactor, process.drafts, sent_} {}
 
 Broker::~Broker() {
     while (!ready_.empty()) drop_reference(ready_.pop());
@@ -24,10 +24,10 @@ void Broker::pump() {
 void Broker::pass_on() {
     while (!ready_.empty()) {
         PayloadBody* body = ready_.front();
-        if (by_ == PassBy::value && body->data == nullptr) return;  // its copy is still to come
+        if (by_ == PassBy::value && !body->settled) return;  // its copy is still to come
         const std::uint32_t edge = body->edge;
         const std::uint64_t bytes = body->size_bytes;
-        const std::uint64_t touched = body->data != nullptr ? bytes : 0;
+        const std::uint64_t touched = by_ == PassBy::value ? stored_bytes(*body) : body->data != nullptr ? bytes : 0;
         if (!out_.try_publish(body)) return;
         bytes_ += touched;
         static_cast<void>(ready_.pop());

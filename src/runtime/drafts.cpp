@@ -59,6 +59,7 @@ void Drafts::retire(PayloadBody* body) noexcept {
 
 void Drafts::free(PayloadBody* body) noexcept {
     if (body->has_block) arena_.release(body->block);
+    if (!body->packed.empty()) release_packed(*body, arena_);
     PayloadBody* parent = body->parent;
     release_kept(*body);
     bodies_.put_back(body);

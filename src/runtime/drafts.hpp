@@ -1,10 +1,12 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 
 #include "memory/arena.hpp"
 #include "memory/payload_body.hpp"
+#include "runtime/blob_codecs.hpp"
 #include "runtime/reactor.hpp"
 #include "runtime/return_stack.hpp"
 
@@ -14,7 +16,7 @@ namespace penstock {
 class Drafts final : public PayloadHome {
 public:
     Drafts(Rank self, Arena& arena, BodyPool& bodies, Reactor& reactor) noexcept
-        : self_{self}, arena_{arena}, bodies_{bodies}, reactor_{reactor} {}
+        : self_{self}, arena_{arena}, bodies_{bodies}, reactor_{reactor}, codecs_{self, arena} {}
 
     /// Waits while the arena is full. @throws Error{invalid_input} if it could never fit.
     [[nodiscard]] PayloadBody* make(DType dtype, const Shape& shape);
@@ -25,6 +27,16 @@ public:
     [[nodiscard]] std::optional<Block> try_allocate(std::size_t bytes);
 
     [[nodiscard]] Rank self() const noexcept { return self_; }
+    [[nodiscard]] BlobCodecs& codecs() noexcept { return codecs_; }
+
+    /// A blob has arrived, or will, in a compressed form: memory that others could do without is left for it.
+    void expect_unpacking(std::uint64_t bytes) noexcept {
+        to_leave_ = std::max(to_leave_, std::min<std::uint64_t>(bytes, arena_.limit_bytes()));
+    }
+    /// Whether such memory is left when so much more is taken.
+    [[nodiscard]] bool can_spare(std::uint64_t bytes) const noexcept {
+        return to_leave_ == 0 || arena_.used_bytes() + bytes + to_leave_ <= arena_.limit_bytes();
+    }
 
     /// Takes back what other threads have dropped.
     void collect() {
@@ -43,6 +55,8 @@ private:
     BodyPool& bodies_;
     Reactor& reactor_;
     ReturnStack returned_;
+    BlobCodecs codecs_;
+    std::uint64_t to_leave_ = 0;  // the largest blob that came in a compressed form
 };
 
 }  // namespace penstock

@@ -7,10 +7,33 @@
 namespace penstock {
 namespace {
 
-/// Shape, user id and metadata stand between the ticket and the blob. One dimension follows from the blob's size.
-[[nodiscard]] std::size_t middle_bytes(const PayloadBody& body) noexcept {
-    const std::size_t dims = body.shape.dims() == 1 ? 0 : body.shape.dims();
-    return dims * sizeof(std::uint64_t) + (body.has_user_id ? sizeof(std::uint64_t) : 0) + body.metadata.view().size();
+/// What stands between the ticket and the blob, in this order but for the metadata.
+struct Middle {
+    std::size_t dims = 0;  ///< One dimension follows from the blob's size.
+    bool has_user_id = false;
+    bool is_packed = false;
+    bool has_checksum = false;
+    std::size_t metadata_bytes = 0;
+
+    [[nodiscard]] std::size_t bytes() const noexcept {
+        return (dims == 1 ? 0 : dims) * sizeof(std::uint64_t) + (has_user_id ? sizeof(PayloadBody::user_id) : 0) +
+               (is_packed ? sizeof(TicketForm::packed_bytes) : 0) + (has_checksum ? sizeof(PayloadBody::checksum) : 0) +
+               metadata_bytes;
+    }
+};
+
+[[nodiscard]] Middle middle_of(const PayloadBody& body, const TicketForm& form) noexcept {
+    return {.dims = body.shape.dims(),
+            .has_user_id = body.has_user_id,
+            .is_packed = form.codec != Codec::none,
+            .has_checksum = form.has_checksum,
+            .metadata_bytes = body.metadata.view().size()};
+}
+
+template <class T>
+void get(const std::byte*& at, T& value) noexcept {
+    std::memcpy(&value, at, sizeof value);
+    at += sizeof value;
 }
 
 template <class T>
@@ -19,8 +42,8 @@ void put(std::byte*& out, const T* values, std::size_t bytes) noexcept {
     out += bytes;
 }
 
-[[nodiscard]] bool is_brief(const PayloadBody& body, std::uint64_t edge_sequence, bool inline_blob) noexcept {
-    return inline_blob && !body.received && !body.has_user_id && body.shape.dims() == 1 &&
+[[nodiscard]] bool is_brief(const PayloadBody& body, std::uint64_t edge_sequence, const TicketForm& form) noexcept {
+    return form.is_inline && !form.has_checksum && !body.received && !body.has_user_id && body.shape.dims() == 1 &&
            body.metadata.view().empty() && body.id.instance == body.owner &&
            body.id.sequence - edge_sequence <= std::numeric_limits<std::uint32_t>::max();
 }
@@ -60,15 +83,15 @@ void take_inline_blob(std::span<const std::byte> blob, PayloadBody& body) noexce
 
 }  // namespace
 
-std::size_t ticket_frame_bytes(const PayloadBody& body, std::uint64_t edge_sequence, bool inline_blob) noexcept {
-    if (is_brief(body, edge_sequence, inline_blob)) return sizeof(BriefTicket) + body.size_bytes;
-    return sizeof(Ticket) + middle_bytes(body) + (inline_blob ? body.size_bytes : 0);
+std::size_t ticket_frame_bytes(const PayloadBody& body, std::uint64_t edge_sequence, const TicketForm& form) noexcept {
+    if (is_brief(body, edge_sequence, form)) return sizeof(BriefTicket) + body.size_bytes;
+    return sizeof(Ticket) + middle_of(body, form).bytes() + (form.is_inline ? body.size_bytes : 0);
 }
 
-void encode_ticket(const PayloadBody& body, std::uint16_t channel, std::uint64_t edge_sequence, bool inline_blob,
+void encode_ticket(const PayloadBody& body, std::uint16_t channel, std::uint64_t edge_sequence, const TicketForm& form,
                    std::span<std::byte> out) noexcept {
     std::byte* at = out.data();
-    if (is_brief(body, edge_sequence, inline_blob)) {
+    if (is_brief(body, edge_sequence, form)) {
         const BriefTicket ticket{
             .head = {static_cast<std::uint32_t>(out.size()), channel, FrameKind::ticket, BriefTicket::brief},
             .edge_sequence = edge_sequence,
@@ -81,8 +104,9 @@ void encode_ticket(const PayloadBody& body, std::uint16_t channel, std::uint64_t
         return put(at, body.data, body.size_bytes);
     }
     const auto metadata = body.metadata.view();
-    const auto flags = static_cast<std::uint8_t>((inline_blob ? Ticket::inline_blob : 0) |
-                                                 (body.has_user_id ? Ticket::with_user_id : 0));
+    const auto flags = static_cast<std::uint8_t>((form.is_inline ? Ticket::inline_blob : 0) |
+                                                 (body.has_user_id ? Ticket::with_user_id : 0) |
+                                                 (form.has_checksum ? Ticket::with_checksum : 0));
     const Ticket ticket{.head = {static_cast<std::uint32_t>(out.size()), channel, FrameKind::ticket, flags},
                         .edge_sequence = edge_sequence,
                         .id_sequence = body.id.sequence,
@@ -90,18 +114,20 @@ void encode_ticket(const PayloadBody& body, std::uint16_t channel, std::uint64_t
                         .dtype = body.dtype,
                         .format = body.format,
                         .id_instance = body.id.instance,
-                        .blob_offset = body.blob_offset,
+                        .blob_offset = form.offset,
                         .blob_bytes = body.size_bytes,
                         .source_time_ns = body.source_time_ns,
                         .owner = body.owner,
                         .metadata_bytes = static_cast<std::uint16_t>(metadata.size()),
                         .dims = static_cast<std::uint8_t>(body.shape.dims()),
-                        .reserved = 0};
+                        .codec = form.codec};
     put(at, &ticket, sizeof ticket);
     if (body.shape.dims() != 1) put(at, body.shape.extents().data(), body.shape.extents().size_bytes());
     if (body.has_user_id) put(at, &body.user_id, sizeof body.user_id);
+    if (form.codec != Codec::none) put(at, &form.packed_bytes, sizeof form.packed_bytes);
+    if (form.has_checksum) put(at, &body.checksum, sizeof body.checksum);
     put(at, metadata.data(), metadata.size());
-    if (inline_blob) put(at, body.data, body.size_bytes);
+    if (form.is_inline) put(at, body.data, body.size_bytes);
 }
 
 std::optional<std::string> decode_ticket(std::span<const std::byte> frame, std::uint32_t sender, PayloadBody& body,
@@ -113,14 +139,19 @@ std::optional<std::string> decode_ticket(std::span<const std::byte> frame, std::
     const auto ticket = read_frame<Ticket>(frame);
     if (!ticket || ticket->head.frame_bytes != frame.size()) return "a ticket of impossible length";
     const bool is_inline = (ticket->head.flags & Ticket::inline_blob) != 0;
-    const bool has_user_id = (ticket->head.flags & Ticket::with_user_id) != 0;
+    const Middle parts{.dims = ticket->dims,
+                       .has_user_id = (ticket->head.flags & Ticket::with_user_id) != 0,
+                       .is_packed = ticket->codec != Codec::none,
+                       .has_checksum = (ticket->head.flags & Ticket::with_checksum) != 0,
+                       .metadata_bytes = ticket->metadata_bytes};
     if (static_cast<std::size_t>(ticket->dtype) >= dtype_count) return "a ticket with an unknown dtype";
     if (ticket->format > Format::raw) return "a ticket with an unknown format";
     if (ticket->dims > Shape::max_dims) return "a ticket with more than 8 dimensions";
+    if (static_cast<std::size_t>(ticket->codec) >= codec_count) return "a ticket with an unknown codec";
+    if (parts.is_packed && is_inline) return "a ticket with a compressed blob that is none";
 
     const std::size_t dims = ticket->dims == 1 ? 0 : ticket->dims;
-    const std::size_t middle =
-        dims * sizeof(std::uint64_t) + (has_user_id ? sizeof(std::uint64_t) : 0) + std::size_t{ticket->metadata_bytes};
+    const std::size_t middle = parts.bytes();
     const std::size_t rest = frame.size() - sizeof(Ticket);
     if (rest < middle || rest - middle != (is_inline ? ticket->blob_bytes : 0)) return "a ticket of impossible length";
 
@@ -142,6 +173,13 @@ std::optional<std::string> decode_ticket(std::span<const std::byte> frame, std::
     if (__builtin_mul_overflow(elements, element, &shape_bytes) || shape_bytes != ticket->blob_bytes) {
         return "a ticket whose shape does not fit its blob";
     }
+    if (parts.has_user_id) get(at, body.user_id);
+    if (parts.is_packed) get(at, body.packed_bytes);
+    if (parts.has_checksum) get(at, body.checksum);
+    // A blob that does not get smaller has no compressed form.
+    if (parts.is_packed && (body.packed_bytes == 0 || body.packed_bytes >= ticket->blob_bytes)) {
+        return "a ticket with a compressed blob of impossible size";
+    }
 
     edge_sequence = ticket->edge_sequence;
     body.id = {ticket->id_instance, ticket->id_channel, ticket->id_sequence};
@@ -153,11 +191,9 @@ std::optional<std::string> decode_ticket(std::span<const std::byte> frame, std::
     body.owner = ticket->owner;
     body.source_time_ns = ticket->source_time_ns;
     body.channel = ticket->head.channel;
-    body.has_user_id = has_user_id;
-    if (has_user_id) {
-        std::memcpy(&body.user_id, at, sizeof body.user_id);
-        at += sizeof body.user_id;
-    }
+    body.has_user_id = parts.has_user_id;
+    body.codec = ticket->codec;
+    body.has_checksum = parts.has_checksum;
     if (ticket->metadata_bytes != 0) {
         std::memcpy(body.metadata.assign(ticket->metadata_bytes), at, ticket->metadata_bytes);
         at += ticket->metadata_bytes;

@@ -38,6 +38,7 @@ static_assert(sizeof(FrameHead) == 8);
 struct Ticket {
     static constexpr std::uint8_t inline_blob = 1;
     static constexpr std::uint8_t with_user_id = 2;
+    static constexpr std::uint8_t with_checksum = 8;
 
     FrameHead head;
     std::uint64_t edge_sequence;  ///< Position on this edge, from 0 without gaps.
@@ -52,7 +53,7 @@ struct Ticket {
     std::uint32_t owner;  ///< Rank whose arena holds the blob.
     std::uint16_t metadata_bytes;
     std::uint8_t dims;
-    std::uint8_t reserved;
+    Codec codec;  ///< Of the blob where its owner keeps it; unless none, its bytes there follow the user id.
 };
 static_assert(sizeof(Ticket) == 64);
 
@@ -95,12 +96,29 @@ struct LeaseFrame {
 };
 static_assert(sizeof(LeaseFrame) == 16);
 
+/// In which form a ticket takes a payload along.
+struct TicketForm {
+    bool is_inline = false;  ///< The blob is in the frame.
+    bool has_checksum = false;
+    // Of a blob that is not:
+    Codec codec = Codec::none;
+    std::uint64_t packed_bytes = 0;
+    std::uint64_t offset = 0;  ///< In the owner's arena.
+
+    /// As the owner keeps it, as far as the body says.
+    [[nodiscard]] static TicketForm of(const PayloadBody& body, bool is_inline) noexcept {
+        if (is_inline) return {.is_inline = true, .offset = body.blob_offset};
+        return {.codec = body.codec, .packed_bytes = body.packed_bytes, .offset = body.blob_offset};
+    }
+};
+
 /// Bytes of the ticket frame for this body.
 [[nodiscard]] std::size_t ticket_frame_bytes(const PayloadBody& body, std::uint64_t edge_sequence,
-                                             bool inline_blob) noexcept;
+                                             const TicketForm& form) noexcept;
 
-/// Writes the ticket frame. REQUIRES: out has `ticket_frame_bytes`, and the blob is resolved if it goes inline.
-void encode_ticket(const PayloadBody& body, std::uint16_t channel, std::uint64_t edge_sequence, bool inline_blob,
+/// Writes the ticket frame. REQUIRES: out has `ticket_frame_bytes`, the blob is resolved if it goes inline, and the
+/// body has the checksum if that goes along.
+void encode_ticket(const PayloadBody& body, std::uint16_t channel, std::uint64_t edge_sequence, const TicketForm& form,
                    std::span<std::byte> out) noexcept;
 
 /// Reads a ticket frame into a fresh body, copying everything. The blob pointer is set only for an inline blob that

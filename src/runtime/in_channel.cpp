@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <cstring>
 
+#include <fmt/format.h>
+
+#include "kernels/crc32c.hpp"
+
 namespace penstock {
 namespace {
 
@@ -86,6 +90,10 @@ void InChannel::on_ticket(std::uint32_t index, std::span<const std::byte> frame)
         bodies_.put_back(body);
         reactor_.protocol_error(edge.peer, "a blob of a rank that does not exist");
     }
+    if (shape_.checksum != Checksum::none && !body->has_checksum) {
+        bodies_.put_back(body);
+        reactor_.protocol_error(edge.peer, "a payload without the checksum that channel '" + shape_.name + "' has");
+    }
     std::uint64_t& credits = to_coordinator_ != nullptr ? expected_ : edge.credits;
     if (credits == 0) {
         bodies_.put_back(body);
@@ -102,7 +110,9 @@ void InChannel::on_ticket(std::uint32_t index, std::span<const std::byte> frame)
         body->data = body->large_inline_blob.data();
     }
     if (body->size_bytes == 0) body->data = body->inline_blob.data();
+    if (body->codec != Codec::none && !never_waits()) drafts_.expect_unpacking(body->size_bytes);
     ready_.push(body);
+    if (body->has_checksum && body->data != nullptr && !never_waits()) verify(*body, body->data);
     add(status_.sent, 1);
     add(status_.queued, 1);
     add(status_.bytes, body->size_bytes);
@@ -139,6 +149,7 @@ std::optional<Block> InChannel::room_for_copy(std::uint64_t bytes) {
                                                    : arena_.used_bytes() + bytes > arena_.limit_bytes() / 2;
         if (is_too_much) return std::nullopt;
     }
+    if (shape_.by == PassBy::reference && !drafts_.can_spare(bytes)) return std::nullopt;
     // Nobody else would say that it never fits.
     return never_waits() ? drafts_.try_allocate(bytes) : arena_.allocate(bytes);
 }
@@ -146,9 +157,10 @@ std::optional<Block> InChannel::room_for_copy(std::uint64_t bytes) {
 void InChannel::prefetch() {
     while (fetches_ < fetches_in_flight && !to_fetch_.empty()) {
         PayloadBody* body = to_fetch_.front();
-        const bool wanted = body->data == nullptr && !body->fetching && body->refs.load(std::memory_order_relaxed) > 1;
+        const bool wanted = body->data == nullptr && !body->fetching && !body->has_copy &&
+                            body->refs.load(std::memory_order_relaxed) > 1;
         if (wanted) {
-            const auto block = room_for_copy(body->size_bytes);
+            const auto block = room_for_copy(stored_bytes(*body));
             if (!block) return;
             start_fetch(*body, *block);
         }
@@ -160,22 +172,24 @@ void InChannel::prefetch() {
 void InChannel::start_fetch(PayloadBody& body, Block block) {
     body.block = block;
     body.has_block = true;
-    copied_ += body.size_bytes;
     Transport& transport = way_to_owner(body);
-    const BlobRef blob{body.owner, body.blob_offset, body.size_bytes};
+    const BlobRef blob{body.owner, body.blob_offset, stored_bytes(body)};
+    copied_ += blob.bytes;
     std::byte* into = arena_.at(block.offset);
     if (transport.capabilities().maps) {
-        std::memcpy(into, transport.map(blob), body.size_bytes);
+        std::memcpy(into, transport.map(blob), blob.bytes);
         return on_copied(body);
     }
     body.fetching = true;
     add_reference(&body);
     ++fetches_;
-    transport.fetch(blob, {into, static_cast<std::size_t>(body.size_bytes)}, reinterpret_cast<std::uintptr_t>(&body));
+    transport.fetch(blob, {into, static_cast<std::size_t>(blob.bytes)}, reinterpret_cast<std::uintptr_t>(&body));
 }
 
 void InChannel::on_copied(PayloadBody& body) {
-    body.data = arena_.at(body.block.offset);
+    body.has_copy = true;
+    const bool is_as_sent = body.codec == Codec::none && (!body.has_checksum || never_waits());
+    if (is_as_sent) body.data = arena_.at(body.block.offset);
     if (shape_.by == PassBy::reference) return;
     body.owner = drafts_.self();
     body.blob_offset = body.block.offset;
@@ -193,15 +207,22 @@ void InChannel::on_fetched(PayloadBody& body) {
 }
 
 void InChannel::resolve(PayloadBody& body) {
+    const std::byte* blob = stored(body);
+    if (body.codec != Codec::none) return unpack(body, blob);
+    verify(body, blob);
+    body.data = blob;
+}
+
+/// The blob as its owner keeps it, here.
+const std::byte* InChannel::stored(PayloadBody& body) {
     if (shape_.by == PassBy::reference) {
         Transport& transport = way_to_owner(body);
         if (transport.capabilities().maps) {
-            body.data = transport.map({body.owner, body.blob_offset, body.size_bytes});
-            return;
+            return transport.map({body.owner, body.blob_offset, stored_bytes(body)});
         }
     }
-    if (!body.fetching) {
-        const Block block = drafts_.allocate(body.size_bytes);
+    if (!body.fetching && !body.has_copy) {
+        const Block block = drafts_.allocate(stored_bytes(body));
         // While it waited for memory the fetch may have begun.
         if (body.has_block) {
             arena_.release(block);
@@ -209,8 +230,80 @@ void InChannel::resolve(PayloadBody& body) {
             start_fetch(body, block);
         }
     }
-    while (body.data == nullptr) reactor_.wait(Activity::waiting_for_blob, shape_.number);
+    while (!body.has_copy) reactor_.wait(Activity::waiting_for_blob, shape_.number);
     reactor_.resume();
+    return arena_.at(body.block.offset);
+}
+
+/// Copies that came ahead of the operator may lie where the room is needed. They can come again.
+Block InChannel::room_to_unpack(std::uint64_t bytes) {
+    auto block = drafts_.try_allocate(bytes);
+    if (block) return *block;
+    while (!block) {
+        drafts_.collect();
+        for (std::size_t i = 0; i < ready_.size(); ++i) static_cast<InChannel*>(ready_[i]->home)->drop_copy(*ready_[i]);
+        block = drafts_.try_allocate(bytes);
+        if (!block) reactor_.wait(Activity::waiting_for_memory, shape_.number);
+    }
+    reactor_.resume();
+    return *block;
+}
+
+/// Of a queued payload, which nobody has looked at.
+void InChannel::drop_copy(PayloadBody& body) noexcept {
+    const bool is_unseen = body.has_copy && body.has_block && body.refs.load(std::memory_order_relaxed) == 1;
+    if (!is_unseen || shape_.by == PassBy::value) return;
+    arena_.release(body.block);
+    copied_ -= stored_bytes(body);
+    body.has_block = false;
+    body.has_copy = false;
+    body.data = nullptr;
+}
+
+void InChannel::unpack(PayloadBody& body, const std::byte* stored) {
+    if (body.size_bytes > arena_.limit_bytes()) {
+        refuse_blob(body, fmt::format("it is said to have {} bytes, more than the arena of {} MiB", body.size_bytes,
+                                      arena_.limit_bytes() >> 20U));
+    }
+    const Block block = room_to_unpack(body.size_bytes);
+    const std::span<std::byte> blob{arena_.at(block.offset), static_cast<std::size_t>(body.size_bytes)};
+    try {
+        if (!drafts_.codecs().unpack(body.codec, {stored, static_cast<std::size_t>(body.packed_bytes)}, blob)) {
+            refuse_blob(body, fmt::format("its {} bytes are no {} of {} bytes", body.packed_bytes, name_of(body.codec),
+                                          body.size_bytes));
+        }
+        verify(body, blob.data());
+    } catch (...) {
+        arena_.release(block);
+        throw;
+    }
+    body.unpacked = block;
+    body.has_unpacked = true;
+    body.data = blob.data();
+    // What others are told to fetch is the owner's, unless it is ours.
+    if (!body.has_block || body.owner == drafts_.self()) return;
+    arena_.release(body.block);
+    copied_ -= body.packed_bytes;
+    body.has_block = false;
+}
+
+void InChannel::verify(const PayloadBody& body, const std::byte* blob) const {
+    if (!body.has_checksum) return;
+    const std::uint32_t found = crc32c({blob, static_cast<std::size_t>(body.size_bytes)});
+    if (found == body.checksum) return;
+    refuse_blob(body, fmt::format("its crc32c is {:08x}, and was {:08x} when it was sent", found, body.checksum));
+}
+
+void InChannel::refuse_blob(const PayloadBody& body, const std::string& why) const {
+    // The identity came over the wire: it need not name a rank of this run.
+    const auto who = [this](Rank rank) {
+        return rank < reactor_.transports().ranks() ? reactor_.label(rank) : fmt::format("rank {}", rank);
+    };
+    throw Error{
+        Errc::disconnected,
+        fmt::format("channel '{}': the blob of payload {} of {}, which {} keeps, is spoilt at {}: {}; it has "
+                    "changed in memory or on its way",
+                    shape_.name, body.id.sequence, who(body.id.instance), who(body.owner), who(drafts_.self()), why)};
 }
 
 void InChannel::retire(PayloadBody* body) noexcept {
@@ -223,8 +316,10 @@ void InChannel::settle(PayloadBody* body) noexcept {
     if (!body->settled) count_settled(*body);
     if (body->has_block) {
         arena_.release(body->block);
-        copied_ -= body->size_bytes;
+        copied_ -= stored_bytes(*body);
     }
+    if (body->has_unpacked) arena_.release(body->unpacked);
+    if (!body->packed.empty()) release_packed(*body, arena_);
     bodies_.put_back(body);
 }
 

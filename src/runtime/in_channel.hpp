@@ -72,6 +72,12 @@ private:
 
     void on_ticket(std::uint32_t index, std::span<const std::byte> frame);
     void settle(PayloadBody* body) noexcept;
+    [[nodiscard]] const std::byte* stored(PayloadBody& body);
+    void unpack(PayloadBody& body, const std::byte* stored);
+    [[nodiscard]] Block room_to_unpack(std::uint64_t bytes);
+    void drop_copy(PayloadBody& body) noexcept;
+    void verify(const PayloadBody& body, const std::byte* blob) const;
+    [[noreturn]] void refuse_blob(const PayloadBody& body, const std::string& why) const;
     void count_settled(const PayloadBody& body) noexcept;
     void flush(Edge& edge);
     [[nodiscard]] bool never_waits() const noexcept { return shape_.leg == Leg::to_broker; }

@@ -56,7 +56,9 @@ Instance::Instance(const Setup& setup)
     for (const std::uint16_t channel : planned_.outputs) {
         const ChannelShape shape = shape_of(setup.plan, channel);
         asks_coordinator_ = asks_coordinator_ || shape.asks_coordinator();
-        outputs_.push_back(std::make_unique<OutChannel>(sending_leg(shape), reactor_, status_.channel(slot++)));
+        outputs_.push_back(
+            std::make_unique<OutChannel>(sending_leg(shape), reactor_, drafts_, status_.channel(slot++)));
+        say_who_gets_compressed(shape, *outputs_.back());
     }
     reactor_.set_fetched([this](std::uint64_t token) {
         auto& body = *reinterpret_cast<PayloadBody*>(static_cast<std::uintptr_t>(token));
@@ -64,6 +66,18 @@ Instance::Instance(const Setup& setup)
     });
     serve_descendants();
     reactor_.set_housekeeping([this] { keep_house(); });
+}
+
+void Instance::say_who_gets_compressed(const ChannelShape& shape, const OutChannel& output) {
+    const auto codec = shape.compression.codec;
+    if (codec == Codec::none) return;
+    const std::string what = "Channel '" + shape.name + "' ";
+    if (output.compresses_for() == 0) {
+        return setup_.log.info(what + "compresses nothing: its receivers map the blobs");
+    }
+    setup_.log.info(what + "compresses with " + std::string{name_of(codec)} + " for " +
+                    std::to_string(output.compresses_for()) + " of " + std::to_string(output.receivers()) +
+                    " receivers");
 }
 
 /// Whoever gets what is made here may fetch it from here, though others have handed it on.
@@ -408,7 +422,7 @@ void Instance::forward(const Payload& payload, std::string_view channel) {
     if (!payload) throw Error{Errc::invalid_input, "an empty payload was emitted"};
     const PayloadBody& body = *payload.body();
     // Its ticket would name the old owner, who is told when the copy is there.
-    if (body.received && body.data == nullptr && input_of_channel_[body.channel]->copies()) {
+    if (body.received && !body.settled && body.data == nullptr && input_of_channel_[body.channel]->copies()) {
         static_cast<void>(payload.bytes());
     }
     add_reference(payload.body());
@@ -417,24 +431,26 @@ void Instance::forward(const Payload& payload, std::string_view channel) {
 
 /// Takes over one reference.
 void Instance::publish(PayloadBody* body, std::string_view channel) {
-    bool sent = false;
+    OutChannel* last = nullptr;  // it gets this reference, and so may be the only one to have any
     for (auto& output : outputs_) {
         if (!channel.empty() && output->name() != channel) continue;
-        sent = true;
         if (!body->received && !body->has_id) {
             body->id = {setup_.rank, output->number(), output->next_sequence()};
             body->has_id = true;
         }
-        add_reference(body);
-        try {
-            output->publish(body);
-        } catch (...) {
-            drop_reference(body);
-            throw;
+        if (OutChannel* before = std::exchange(last, output.get())) {
+            add_reference(body);
+            try {
+                before->publish(body);
+            } catch (...) {
+                drop_reference(body);
+                throw;
+            }
         }
     }
+    if (last != nullptr) return last->publish(body);
     drop_reference(body);
-    if (!sent && !channel.empty()) {
+    if (!channel.empty()) {
         std::string names;
         for (const auto& output : outputs_) names += (names.empty() ? "" : ", ") + output->name();
         throw Error{Errc::invalid_input, "stage '" + planned_.name + "' has no output channel '" +

@@ -80,6 +80,7 @@ private:
     [[nodiscard]] std::vector<ChannelEnd> ends(const std::vector<std::uint16_t>& channels) const;
     [[nodiscard]] std::string circumstances() const;
     [[nodiscard]] std::string with_operator(std::string_view doing) const;
+    void say_who_gets_compressed(const ChannelShape& shape, const OutChannel& output);
     void serve_descendants();
     void construct();
     void wait_for_go();

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "kernels/crc32c.hpp"
+
 namespace penstock {
 namespace {
 
@@ -60,6 +62,8 @@ ChannelShape shape_of(const Plan& plan, std::uint16_t channel) {
             .by = planned.by,
             .filter = planned.filter,
             .sample = planned.sample,
+            .compression = planned.compression,
+            .checksum = planned.checksum,
             .transport = std::string{name_of(planned.transport)},
             .first_sender = from.first_rank,
             .senders = static_cast<std::uint32_t>(from.instances),
@@ -76,6 +80,8 @@ ChannelShape sending_leg(const ChannelShape& channel) {
     leg.leg = Leg::to_broker;
     leg.route = Route::balance;  // the broker routes
     leg.dispatch = Dispatch::direct;
+    leg.first_reader = channel.first_receiver;
+    leg.readers = channel.receivers;
     leg.first_receiver = 0;
     leg.receivers = 1;
     leg.capacity = coordinator_batch(channel);
@@ -92,6 +98,7 @@ ChannelShape receiving_leg(const ChannelShape& channel) {
     leg.by = PassBy::reference;  // to the bytes in the coordinator's arena, where they were copied
     leg.filter.clear();
     leg.sample = 1;
+    leg.compression = {};  // they are as they came
     leg.first_sender = 0;
     leg.senders = 1;
     // Consumers say how much keeps them busy, where the policy does not need to know when they are full.
@@ -116,8 +123,8 @@ std::uint64_t ChannelShape::most_under_way() const noexcept {
     return capacity;
 }
 
-OutChannel::OutChannel(ChannelShape shape, Reactor& reactor, ChannelStatus& status)
-    : shape_{std::move(shape)}, reactor_{reactor}, status_{status} {
+OutChannel::OutChannel(ChannelShape shape, Reactor& reactor, Drafts& drafts, ChannelStatus& status)
+    : shape_{std::move(shape)}, reactor_{reactor}, drafts_{drafts}, status_{status} {
     const Credits credits = shape_.initial_credits();
     most_credits_ = shape_.dispatch == Dispatch::leased ? shape_.most_under_way() : credits.payloads();
     edges_.resize(shape_.receivers);
@@ -126,6 +133,7 @@ OutChannel::OutChannel(ChannelShape shape, Reactor& reactor, ChannelStatus& stat
         edge.peer = shape_.first_receiver + i;
         edge.transport = &reactor_.connect(edge.peer, shape_.transport);
         edge.inline_bytes = std::max(edge.transport->capabilities().inline_bytes, inline_blob_bytes);
+        edge.packs = shape_.compression.codec != Codec::none && is_fetched(edge);
         edge.credits = credits;
     }
     if (shape_.route == Route::balance) {
@@ -170,8 +178,24 @@ bool OutChannel::keeps_out(const PayloadBody& body) noexcept {
     return !is_next;
 }
 
+/// Whether somebody who gets the ticket cannot map the blob.
+bool OutChannel::is_fetched(const Edge& edge) {
+    if (shape_.readers == 0) return !edge.transport->capabilities().maps;
+    for (std::uint32_t i = 0; i < shape_.readers; ++i) {
+        const auto way = reactor_.transports().choose(shape_.first_reader + i, shape_.transport_to_owners());
+        if (!way.transport->capabilities().maps) return true;
+    }
+    return false;
+}
+
+std::size_t OutChannel::compresses_for() const noexcept {
+    return static_cast<std::size_t>(
+        std::count_if(edges_.begin(), edges_.end(), [](const Edge& edge) { return edge.packs; }));
+}
+
 void OutChannel::publish(PayloadBody* body) {
     if (keeps_out(*body)) return drop_reference(body);
+    if (shape_.checksum != Checksum::none && !body->has_checksum) seal(*body);
     switch (shape_.route) {
         case Route::balance:
             // What the broker could not route is its producer's error.
@@ -235,6 +259,13 @@ std::uint64_t OutChannel::key_hash(const PayloadBody& body) const {
                                              "', which a payload lacks; let the operator set it"};
     }
     return hash_of(*value);
+}
+
+/// The checksum is of the bytes as they are here: those of others have to come first.
+void OutChannel::seal(PayloadBody& body) {
+    if (body.data == nullptr) body.home->resolve(body);
+    body.checksum = crc32c({body.data, static_cast<std::size_t>(body.size_bytes)});
+    body.has_checksum = true;
 }
 
 /// The receiver with most credits; among equals the one whose turn it is.
@@ -386,23 +417,24 @@ bool OutChannel::finished() const noexcept {
 void OutChannel::send(Lane& lane, Edge& edge, PayloadBody* body) {
     edge.credits.take(body->size_bytes);
     if (to_coordinator_ != nullptr) --lane.leases;
+    TicketForm form;
     std::span<std::byte> room;
     try {
-        room = reactor_.reserve(*edge.transport, edge.peer,
-                                ticket_frame_bytes(*body, edge.sent, goes_inline(edge, *body)), shape_.number);
+        form = form_for(edge, *body);
+        room = reactor_.reserve(*edge.transport, edge.peer, ticket_frame_bytes(*body, edge.sent, form), shape_.number);
     } catch (...) {
         drop(body);
         throw;
     }
-    write(lane, edge, body, room);
+    write(lane, edge, body, form, room);
 }
 
 bool OutChannel::try_send(Lane& lane, Edge& edge, PayloadBody* body) {
-    const auto room = reactor_.try_reserve(*edge.transport, edge.peer,
-                                           ticket_frame_bytes(*body, edge.sent, goes_inline(edge, *body)));
+    const TicketForm form = form_for(edge, *body);
+    const auto room = reactor_.try_reserve(*edge.transport, edge.peer, ticket_frame_bytes(*body, edge.sent, form));
     if (room.empty()) return false;
     edge.credits.take(body->size_bytes);
-    write(lane, edge, body, room);
+    write(lane, edge, body, form, room);
     return true;
 }
 
@@ -410,19 +442,39 @@ bool OutChannel::goes_inline(const Edge& edge, const PayloadBody& body) noexcept
     return body.size_bytes <= edge.inline_bytes && body.data != nullptr;
 }
 
-void OutChannel::write(Lane& lane, Edge& edge, PayloadBody* body, std::span<std::byte> room) {
-    const bool inline_blob = goes_inline(edge, *body);
-    encode_ticket(*body, shape_.number, edge.sent, inline_blob, room);
+TicketForm OutChannel::form_for(const Edge& edge, PayloadBody& body) {
+    TicketForm form = TicketForm::of(body, goes_inline(edge, body));
+    form.has_checksum = shape_.checksum != Checksum::none;
+    if (!edge.packs || form.is_inline || form.codec != Codec::none) return form;
+    const PackedBlob packed = drafts_.codecs().pack(body, shape_.compression);
+    if (packed.bytes == 0) return form;
+    form.codec = packed.how.codec;
+    form.packed_bytes = packed.bytes;
+    form.offset = packed.block.offset;
+    return form;
+}
+
+void OutChannel::count(const TicketForm& form, const PayloadBody& body) noexcept {
+    const bool is_packed = form.codec != Codec::none;
+    add(status_.packed_to, is_packed ? form.packed_bytes : body.size_bytes);
+    if (!is_packed) add(status_.not_packed, 1);
+}
+
+void OutChannel::write(Lane& lane, Edge& edge, PayloadBody* body, const TicketForm& form, std::span<std::byte> room) {
+    encode_ticket(*body, shape_.number, edge.sent, form, room);
     edge.transport->commit(edge.peer);
     ++edge.sent;
     add(status_.sent, 1);
     add(status_.bytes, body->size_bytes);
     add(status_.credits, ~std::uint64_t{0});  // one less
+    if (shape_.compression.codec != Codec::none) count(form, *body);
     // A small blob that comes from nothing else is complete in the frame; all others are kept until they are settled.
     const bool owed = body->received && !body->settled;
-    if (inline_blob && !body->has_block && !owed && body->parent == nullptr && body->kept.empty()) {
+    if (form.is_inline && !body->has_block && !owed && body->parent == nullptr && body->kept.empty()) {
         drop_reference(body);
         body = nullptr;
+    } else if (form.codec != Codec::none && body->has_block && !body->received && is_sole_reference(*body)) {
+        drafts_.codecs().let_go(*body);
     }
     edge.in_flight.push(body);
     // Last: asking may wait and poll, and what that sends has to come after this payload.

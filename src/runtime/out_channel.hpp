@@ -11,6 +11,7 @@
 #include "base/fifo.hpp"
 #include "memory/predicate.hpp"
 #include "runtime/credits.hpp"
+#include "runtime/drafts.hpp"
 #include "runtime/reactor.hpp"
 
 namespace penstock {
@@ -31,11 +32,16 @@ struct ChannelShape {
     Leg leg = Leg::whole;
     std::string filter = {};
     std::uint32_t sample = 1;
+    Compression compression = {};
+    Checksum checksum = Checksum::none;
     std::string transport = "auto";
     Rank first_sender;
     std::uint32_t senders;
     Rank first_receiver;
     std::uint32_t receivers;
+    // Of the leg to the broker: the consumers behind it.
+    Rank first_reader = 0;
+    std::uint32_t readers = 0;
     bool parks_receivers = false;  ///< The coordinator leaves out those that are not needed.
     std::uint32_t capacity;        ///< Payloads in one receiver's queue, all senders together.
     std::uint64_t capacity_bytes;
@@ -63,7 +69,7 @@ struct ChannelShape {
 /// The sending end of a channel: picks receivers, holds credits, keeps custody of what is under way.
 class OutChannel final : public FrameReceiver {
 public:
-    OutChannel(ChannelShape shape, Reactor& reactor, ChannelStatus& status);
+    OutChannel(ChannelShape shape, Reactor& reactor, Drafts& drafts, ChannelStatus& status);
     ~OutChannel() override;
     OutChannel(const OutChannel&) = delete;
     OutChannel& operator=(const OutChannel&) = delete;
@@ -88,6 +94,9 @@ public:
     [[nodiscard]] bool try_end();
     /// Everything sent is settled and every receiver has acknowledged END.
     [[nodiscard]] bool finished() const noexcept;
+    /// Receivers for which blobs are compressed: all that do not map them.
+    [[nodiscard]] std::size_t compresses_for() const noexcept;
+    [[nodiscard]] std::size_t receivers() const noexcept { return edges_.size(); }
     /// It has nothing to send with, and the coordinator has not said for so long that it has heard of it.
     [[nodiscard]] bool coordinator_is_silent(SteadyClock::time_point now, SteadyClock::duration limit) const noexcept;
     /// For the stall report: credits and payloads under way, by receiver.
@@ -100,6 +109,7 @@ private:
         Rank peer = 0;
         Transport* transport = nullptr;
         std::size_t inline_bytes = 0;
+        bool packs = false;  ///< Compresses, as the blobs are fetched.
         Credits credits;
         std::uint64_t sent = 0;
         Fifo<PayloadBody*> in_flight{64};  ///< From the oldest unsettled on; null where nothing is kept.
@@ -138,7 +148,11 @@ private:
     [[nodiscard]] bool try_offer(Lane& lane, PayloadBody* body);
     void send(Lane& lane, Edge& edge, PayloadBody* body);
     [[nodiscard]] bool try_send(Lane& lane, Edge& edge, PayloadBody* body);
-    void write(Lane& lane, Edge& edge, PayloadBody* body, std::span<std::byte> room);
+    [[nodiscard]] bool is_fetched(const Edge& edge);
+    void seal(PayloadBody& body);
+    [[nodiscard]] TicketForm form_for(const Edge& edge, PayloadBody& body);
+    void write(Lane& lane, Edge& edge, PayloadBody* body, const TicketForm& form, std::span<std::byte> room);
+    void count(const TicketForm& form, const PayloadBody& body) noexcept;
     void ask(Lane& lane);
     void want(Lane& lane);
     void give_back();
@@ -148,6 +162,7 @@ private:
 
     ChannelShape shape_;
     Reactor& reactor_;
+    Drafts& drafts_;
     ChannelStatus& status_;
     Transport* to_coordinator_ = nullptr;  // where it asks for leases
     bool recalled_ = false;

@@ -47,10 +47,22 @@ void add_stalls(ChannelTotals& totals, const ChannelStatus& end) noexcept {
     return table.text();
 }
 
+/// "lz4 to 1.2 MiB (2.56), 3 raw".
+[[nodiscard]] std::string compression_text(Codec codec, const ChannelTotals& totals) {
+    if (codec == Codec::none) return "";
+    return fmt::format("{} to {} ({:.2f}), {} raw", name_of(codec), format_bytes(totals.packed_to),
+                       compression_ratio(totals), totals.not_packed);
+}
+
 [[nodiscard]] std::string channel_table(const Plan& plan, const RunSnapshot& run) {
     const double elapsed = std::max(run.elapsed_s, 1e-9);
-    Table table{
-        {"channel", "published", "delivered", "settled", "dropped", "bytes", "rate", "no data", "no credit", "fabric"}};
+    std::vector<std::string> headers{"channel", "published", "delivered", "settled",   "dropped",
+                                     "bytes",   "rate",      "no data",   "no credit", "fabric"};
+    const bool compresses = std::any_of(plan.channels.begin(), plan.channels.end(), [](const PlannedChannel& channel) {
+        return channel.compression.codec != Codec::none;
+    });
+    if (compresses) headers.emplace_back("compressed");
+    Table table{std::move(headers)};
     for (std::size_t channel = 0; channel < plan.channels.size(); ++channel) {
         const ChannelTotals totals = channel_totals(plan, run, static_cast<std::uint16_t>(channel));
         std::vector<std::string> row{plan.channels[channel].name};
@@ -62,6 +74,7 @@ void add_stalls(ChannelTotals& totals, const ChannelStatus& end) noexcept {
         for (const std::uint64_t stalled : totals.stalled_ns) {
             row.push_back(format_duration(std::chrono::nanoseconds{stalled}));
         }
+        if (compresses) row.push_back(compression_text(plan.channels[channel].compression.codec, totals));
         table.add(std::move(row));
     }
     return table.text();
@@ -92,6 +105,9 @@ ChannelTotals channel_totals(const Plan& plan, const RunSnapshot& run, std::uint
             totals.skipped += sent->skipped;
             totals.settled += sent->settled;
             totals.bytes += sent->bytes;
+            totals.packed_from += sent->bytes;
+            totals.packed_to += sent->packed_to;
+            totals.not_packed += sent->not_packed;
             totals.in_flight += sent->sent - std::min(sent->sent, sent->settled);
             add_stalls(totals, *sent);
         }

@@ -68,6 +68,10 @@ struct ChannelTotals {
     std::uint64_t rank0_bytes = 0;  ///< Of blobs that went through the coordinator.
     std::uint64_t in_flight = 0;    ///< Sent and not settled: on the way, queued, or in an operator's hands.
     std::array<std::uint64_t, stalls> stalled_ns{};
+    // Of a channel that compresses, over its senders:
+    std::uint64_t packed_from = 0;  ///< Bytes of blobs, as `bytes` where no broker counts those.
+    std::uint64_t packed_to = 0;    ///< Bytes that they came to.
+    std::uint64_t not_packed = 0;   ///< Payloads that went as they are.
 };
 [[nodiscard]] ChannelTotals channel_totals(const Plan& plan, const RunSnapshot& run, std::uint16_t channel);
 /// A counter that operators named, summed over the instances of a stage.

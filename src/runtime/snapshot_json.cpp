@@ -53,6 +53,12 @@ constexpr unsigned largest_bound = 34;
     return {{"no_data", of(Stall::no_data)}, {"no_credit", of(Stall::no_credit)}, {"fabric", of(Stall::fabric)}};
 }
 
+[[nodiscard]] Json compression_json(const PlannedChannel& planned, const ChannelTotals& channel) {
+    return {{"codec", name_of(planned.compression.codec)}, {"level", planned.compression.level},
+            {"bytes_before", channel.packed_from},         {"bytes_after", channel.packed_to},
+            {"ratio", compression_ratio(channel)},         {"raw_payloads", channel.not_packed}};
+}
+
 [[nodiscard]] Json instance_json(const Plan& plan, const InstanceView& view) {
     const Place place = plan.place(view.rank);
     const PlannedStage& stage = plan.stages[place.stage];
@@ -89,6 +95,9 @@ constexpr unsigned largest_bound = 34;
                           {"skipped", status->skipped},
                           {"bytes", status->bytes},
                           {"credits", status->credits}});
+            if (plan.channels[channel].compression.codec != Codec::none) {
+                entry.update({{"bytes_after", status->packed_to}, {"raw_payloads", status->not_packed}});
+            }
         }
         json[input ? "inputs" : "outputs"].push_back(std::move(entry));
     };
@@ -129,6 +138,9 @@ std::string snapshot_json(const Plan& plan, const RunSnapshot& run, std::string_
                                     {"queued", totals.queued},
                                     {"in_flight", totals.in_flight},
                                     {"stalled_s", stalls_json(totals)}});
+        const PlannedChannel& planned = plan.channels[channel];
+        if (planned.compression.codec == Codec::none) continue;
+        json["channels"].back()["compression"] = compression_json(planned, totals);
     }
     if (const auto latency = run_latency(run)) {
         json["latency_us"] = latency_json(*latency);

@@ -65,6 +65,11 @@ const ChannelStatus* find_channel(const PlannedStage& stage, const InstanceView&
     return &view.status.channels[index];
 }
 
+double compression_ratio(const ChannelTotals& channel) noexcept {
+    if (channel.packed_to == 0) return 1;
+    return static_cast<double>(channel.packed_from) / static_cast<double>(channel.packed_to);
+}
+
 std::string state_of(const InstanceView& view) {
     if (view.done) return "done";
     if (!view.ready) return "not ready";

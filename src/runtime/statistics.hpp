@@ -41,6 +41,8 @@ struct TimeSpent {
 /// Where a channel stands in the status of an instance, at that end; null if it has no such end.
 [[nodiscard]] const ChannelStatus* find_channel(const PlannedStage& stage, const InstanceView& view,
                                                 std::uint16_t channel, bool input) noexcept;
+/// How many bytes of blobs came to one byte on the way; 1 where nothing was sent or compressed.
+[[nodiscard]] double compression_ratio(const ChannelTotals& channel) noexcept;
 /// What it is at, for people.
 [[nodiscard]] std::string state_of(const InstanceView& view);
 /// What the operator counted, by name.

@@ -46,12 +46,14 @@ struct ChannelStatus {
     std::uint64_t sent = 0;       ///< Sender: tickets written. Receiver: tickets read.
     std::uint64_t settled = 0;
     std::uint64_t dropped = 0;
-    std::uint64_t bytes = 0;                         ///< Blob bytes of `sent`.
-    std::uint64_t credits = 0;                       ///< Sender: credits held, all receivers together.
-    std::uint64_t queued = 0;                        ///< Receiver: not yet taken by the operator.
-    std::uint64_t filtered = 0;                      ///< Sender: kept out by the channel's filter; not published.
-    std::uint64_t skipped = 0;                       ///< Sender: kept out by its sample; not published.
-    std::uint64_t ended = 0;                         ///< Receiver: 1 once every sender has ended.
+    std::uint64_t bytes = 0;       ///< Blob bytes of `sent`.
+    std::uint64_t credits = 0;     ///< Sender: credits held, all receivers together.
+    std::uint64_t queued = 0;      ///< Receiver: not yet taken by the operator.
+    std::uint64_t filtered = 0;    ///< Sender: kept out by the channel's filter; not published.
+    std::uint64_t skipped = 0;     ///< Sender: kept out by its sample; not published.
+    std::uint64_t ended = 0;       ///< Receiver: 1 once every sender has ended.
+    std::uint64_t packed_to = 0;   ///< Sender that compresses: what `bytes` came to.
+    std::uint64_t not_packed = 0;  ///< Sender that compresses: of `sent`, those that went as they are.
     std::array<std::uint64_t, stalls> stalled_ns{};  ///< By `Stall`: `no_data` at receivers, `no_credit` at senders.
 
     [[nodiscard]] std::uint64_t stalled(Stall cause) const noexcept {

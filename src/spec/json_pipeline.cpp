@@ -21,9 +21,10 @@ constexpr std::array<std::string_view, 5> top_keys{"pipeline", "stages", "channe
 constexpr std::array<std::string_view, 14> stage_keys{
     "name",   "operator", "params",  "instances", "threads",   "morsel_kib", "target_utilization",
     "device", "env",      "timeout", "after",     "placement", "ordered",    "park_idle"};
-constexpr std::array<std::string_view, 13> channel_keys{"name",     "from",     "to",       "route",    "key",
-                                                        "capacity", "overflow", "by",       "dispatch", "compression",
-                                                        "filter",   "sample",   "transport"};
+constexpr std::array<std::string_view, 14> channel_keys{"name",     "from",     "to",        "route",    "key",
+                                                        "capacity", "overflow", "by",        "dispatch", "compression",
+                                                        "filter",   "sample",   "transport", "checksum"};
+constexpr std::array<std::string_view, 2> compression_keys{"codec", "level"};
 constexpr std::array<std::string_view, 2> capacity_keys{"payloads", "bytes"};
 constexpr std::array<std::string_view, 5> placement_keys{"with", "per_node", "rule", "constraint", "partition"};
 
@@ -294,7 +295,8 @@ private:
         read_filter(fields, channel);
         const auto sample = fields.integer("sample", {.minimum = 1, .maximum = max_sample, .advice = 10});
         if (sample) channel.sample = static_cast<std::uint32_t>(*sample);
-        read_compression(fields);
+        read_compression(fields, channel);
+        if (const auto checksum = fields.word("checksum", vocabulary::checksum)) channel.checksum = *checksum;
         read_key(fields, channel);
         read_capacity(fields, channel);
         return channel;
@@ -307,10 +309,28 @@ private:
         channel.filter = std::move(*filter);
     }
 
-    static void read_compression(const JsonFields& fields) {
-        const auto word = fields.text("compression");
-        if (!word || *word == "none") return;
-        fields.refuse("compression", unavailable(*word) + "; write \"compression\": \"none\"", Errc::unsupported);
+    /// "lz4", or {"codec": "zstd", "level": 3}.
+    void read_compression(const JsonFields& fields, ChannelSpec& channel) {
+        const JsonValue* value = fields.find("compression");
+        if (value == nullptr) return;
+        if (value->object() == nullptr) {
+            if (const auto codec = fields.word("compression", vocabulary::codec)) channel.compression.codec = *codec;
+            return;
+        }
+        const JsonFields keys{problems_, *value, fields.pointer("compression")};
+        keys.refuse_unknown_keys(compression_keys);
+        if (!keys.require("codec", "\"lz4\"")) return;
+        const auto codec = keys.word("codec", vocabulary::codec);
+        if (!codec) return;
+        channel.compression.codec = *codec;
+        if (*codec == Codec::none) {
+            if (keys.find("level") != nullptr) keys.refuse("level", "is of no use to the codec \"none\"; remove it");
+            return;
+        }
+        const CodecLevels levels = levels_of(*codec);
+        const auto level =
+            keys.integer("level", {.minimum = levels.lowest, .maximum = levels.highest, .advice = levels.usual});
+        if (level) channel.compression.level = static_cast<int>(*level);
     }
 
     static void read_key(const JsonFields& fields, ChannelSpec& channel) {

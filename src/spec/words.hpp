@@ -68,6 +68,12 @@ inline constexpr std::array dispatch_words{
 inline constexpr std::array by_words{Word<PassBy>{"reference", PassBy::reference},
                                      Word<PassBy>{"value", PassBy::value}};
 
+inline constexpr std::array codec_words{
+    Word<Codec>{name_of(Codec::none), Codec::none}, Word<Codec>{name_of(Codec::lz4), Codec::lz4},
+    Word<Codec>{name_of(Codec::zstd), Codec::zstd}, Word<Codec>{name_of(Codec::zlib), Codec::zlib}};
+inline constexpr std::array checksum_words{Word<Checksum>{name_of(Checksum::none), Checksum::none},
+                                           Word<Checksum>{name_of(Checksum::crc32c), Checksum::crc32c}};
+
 /// Those without more to say. The others are objects.
 inline constexpr std::array placement_words{Word<PlacementRule>{"spread", PlacementRule::spread},
                                             Word<PlacementRule>{"pack", PlacementRule::pack}};
@@ -80,6 +86,8 @@ inline constexpr Vocabulary<Overflow> overflow{overflow_words, later_overflows};
 inline constexpr Vocabulary<TransportKind> transport{transport_words};
 inline constexpr Vocabulary<Dispatch> dispatch{dispatch_words};
 inline constexpr Vocabulary<PassBy> by{by_words};
+inline constexpr Vocabulary<Codec> codec{codec_words};
+inline constexpr Vocabulary<Checksum> checksum{checksum_words};
 inline constexpr Vocabulary<PlacementRule> placement{placement_words};
 
 }  // namespace vocabulary

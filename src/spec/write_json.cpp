@@ -59,6 +59,12 @@ Json channel_json(const ChannelSpec& channel) {
     if (channel.by != defaults.by) json["by"] = name_of(channel.by);
     if (!channel.filter.empty()) json["filter"] = channel.filter;
     if (channel.sample != defaults.sample) json["sample"] = channel.sample;
+    if (channel.compression.level != 0) {
+        json["compression"] = {{"codec", name_of(channel.compression.codec)}, {"level", channel.compression.level}};
+    } else if (channel.compression.codec != Codec::none) {
+        json["compression"] = name_of(channel.compression.codec);
+    }
+    if (channel.checksum != defaults.checksum) json["checksum"] = name_of(channel.checksum);
     if (channel.transport != defaults.transport) json["transport"] = name_of(channel.transport);
     return json;
 }

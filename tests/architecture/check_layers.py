@@ -8,25 +8,26 @@ import sys
 
 # Layer: the layers it may include besides itself. Read top-down: data flows this way.
 MAY_INCLUDE = {
-    "cli": {"doctor", "http", "report", "calls", "launch", "runtime", "plan", "spec", "operators", "kernels", "transports", "memory", "base"},
+    "cli": {"doctor", "http", "report", "calls", "launch", "runtime", "plan", "spec", "operators", "kernels", "transports", "memory", "codec", "base"},
     "doctor": {"report", "launch", "runtime", "transports", "memory", "base"},
     "http": {"runtime", "base"},
     "report": {"launch", "base"},
     "calls": {"launch", "runtime", "plan", "spec", "operators", "transports", "memory", "base"},
     "launch": {"runtime", "plan", "spec", "operators", "transports", "memory", "base"},
-    "runtime": {"plan", "spec", "operators", "transports", "memory", "base"},
-    "plan": {"spec", "operators", "base"},
+    "runtime": {"plan", "spec", "operators", "kernels", "transports", "memory", "codec", "base"},
+    "plan": {"spec", "operators", "codec", "base"},
     "spec": {"base"},
     "operators": {"kernels", "memory", "base"},
     "kernels": {"base"},
     "transports": {"memory", "base"},
     "memory": {"base"},
+    "codec": {"base"},
     "base": set(),
 }
 
 # Public header: the layer whose face it is.
 PUBLIC = {
-    "error": "base", "executor": "base", "log": "base", "params": "base", "version": "base",
+    "compression": "base", "error": "base", "executor": "base", "log": "base", "params": "base", "version": "base",
     "memory": "memory", "operator": "operators", "spec": "spec", "plan": "plan",
     "runtime": "runtime", "graph": "calls", "runner": "calls", "jobs": "calls", "penstock": "cli",
 }
@@ -54,6 +55,9 @@ CONFINED = {
     "Kokkos": ["kernels/*.cpp", "kernels/parallel.hpp"],
     "cuda": ["kernels/*", "memory/cuda*"],
     "httplib": ["http/*.cpp"],
+    "lz4": ["codec/lz4.cpp"],
+    "zstd": ["codec/zstd.cpp"],
+    "zlib.h": ["codec/zlib.cpp"],
     "hwloc": ["base/machine.cpp"],
     "spdlog/": ["base/log.cpp"],
     "CLI/": ["cli/*"],

@@ -15,9 +15,11 @@ using penstock::PayloadBody;
 /// What a ticket says, without where its bytes lie.
 [[nodiscard]] bool same(const PayloadBody& a, const PayloadBody& b) {
     return a.id == b.id && a.dtype == b.dtype && a.format == b.format && a.shape == b.shape &&
-           a.size_bytes == b.size_bytes && a.blob_offset == b.blob_offset && a.owner == b.owner &&
-           a.source_time_ns == b.source_time_ns && a.channel == b.channel && a.has_user_id == b.has_user_id &&
-           (!a.has_user_id || a.user_id == b.user_id) && std::ranges::equal(a.metadata.view(), b.metadata.view());
+           a.size_bytes == b.size_bytes && a.blob_offset == b.blob_offset && a.owner == b.owner && a.codec == b.codec &&
+           penstock::stored_bytes(a) == penstock::stored_bytes(b) && a.has_checksum == b.has_checksum &&
+           (!a.has_checksum || a.checksum == b.checksum) && a.source_time_ns == b.source_time_ns &&
+           a.channel == b.channel && a.has_user_id == b.has_user_id && (!a.has_user_id || a.user_id == b.user_id) &&
+           std::ranges::equal(a.metadata.view(), b.metadata.view());
 }
 
 }  // namespace
@@ -42,8 +44,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (is_inline) body.data = inline_blob.data();
     // Only what the sender has made itself goes in brief.
     body.received = (penstock::read_frame<penstock::FrameHead>(frame)->flags & penstock::BriefTicket::brief) == 0;
-    std::vector<std::byte> again(penstock::ticket_frame_bytes(body, sequence, is_inline));
-    penstock::encode_ticket(body, body.channel, sequence, is_inline, again);
+    if (penstock::stored_bytes(body) > body.size_bytes) __builtin_trap();
+    auto form = penstock::TicketForm::of(body, is_inline);
+    form.has_checksum = body.has_checksum;
+    std::vector<std::byte> again(penstock::ticket_frame_bytes(body, sequence, form));
+    penstock::encode_ticket(body, body.channel, sequence, form, again);
     PayloadBody second;
     std::uint64_t second_sequence = 0;
     std::span<const std::byte> second_blob;

@@ -212,7 +212,7 @@ private:
 /// The sending end of a channel, as an instance uses it.
 class Sender {
 public:
-    Sender(Endpoint& at, const ChannelShape& shape) : out{shape, at.reactor, status}, at_{at} {
+    Sender(Endpoint& at, const ChannelShape& shape) : out{shape, at.reactor, at.drafts, status}, at_{at} {
         at.outputs.push_back(&out);
     }
     ~Sender() { std::erase(at_.outputs, &out); }

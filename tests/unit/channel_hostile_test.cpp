@@ -195,8 +195,8 @@ protected:
         body.size_bytes = 1000;
         body.shape = Shape{1000};
         body.owner = 0;
-        std::vector<std::byte> frame(ticket_frame_bytes(body, sequence, false));
-        encode_ticket(body, 0, sequence, false, frame);
+        std::vector<std::byte> frame(ticket_frame_bytes(body, sequence, TicketForm::of(body, false)));
+        encode_ticket(body, 0, sequence, TicketForm::of(body, false), frame);
         return frame;
     }
     void change(std::vector<std::byte>& frame, std::size_t at, std::uint64_t value, std::size_t bytes) {

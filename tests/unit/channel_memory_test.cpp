@@ -7,6 +7,8 @@
 
 #include <gtest/gtest.h>
 
+#include "codec/codec.hpp"
+#include "support/fetching.hpp"
 #include "support/in_process_world.hpp"
 
 namespace {
@@ -55,7 +57,10 @@ struct Load {
     Route route;
     std::size_t bytes;
     std::size_t metadata_bytes;
-    std::size_t kept;  ///< Payloads that the receiver holds at any time.
+    std::size_t kept;     ///< Payloads that the receiver holds at any time.
+    bool is_far = false;  ///< Nothing can be mapped.
+    Codec codec = Codec::none;
+    Checksum checksum = Checksum::none;
 };
 
 class SteadyStateTest : public ::testing::TestWithParam<Load> {
@@ -88,10 +93,16 @@ protected:
         ChannelShape shape = channel_shape(1, 2);
         shape.route = GetParam().route;
         shape.key = "key";
+        shape.compression = {GetParam().codec, levels_of(GetParam().codec).usual};
+        shape.checksum = GetParam().checksum;
         return shape;
     }
+    [[nodiscard]] static World::Wrap wrap() { return GetParam().is_far ? far_apart() : World::Wrap{}; }
+    void SetUp() override {
+        if (const auto remedy = remedy_for(GetParam().codec); !remedy.empty()) GTEST_SKIP() << remedy;
+    }
 
-    ChannelWorld net{shape()};
+    FetchingWorld net{shape(), wrap()};
     std::string text = std::string(1000, 't');
     std::vector<Payload> window{GetParam().kept};
 };
@@ -116,7 +127,13 @@ INSTANTIATE_TEST_SUITE_P(Loads, SteadyStateTest,
                                            Load{"LargeBalanced", Route::balance, 100'000, 0, 1},
                                            Load{"LargeBroadcast", Route::broadcast, 100'000, 0, 1},
                                            Load{"HashedWithMetadata", Route::hash, 1000, 500, 1},
-                                           Load{"KeptInAWindow", Route::balance, 10'000, 0, 16}),
+                                           Load{"KeptInAWindow", Route::balance, 10'000, 0, 16},
+                                           Load{"Fetched", Route::balance, 10'000, 0, 1, true},
+                                           Load{"Lz4", Route::balance, 10'000, 0, 1, true, Codec::lz4},
+                                           Load{"Zstd", Route::balance, 10'000, 0, 1, true, Codec::zstd},
+                                           Load{"Zlib", Route::broadcast, 10'000, 0, 1, true, Codec::zlib},
+                                           Load{"Checksum", Route::balance, 10'000, 0, 1, false, Codec::none,
+                                                Checksum::crc32c}),
                          [](const auto& load) { return std::string{load.param.name}; });
 
 TEST(HeapCounter, CountsWhatIsTaken) {

@@ -62,8 +62,8 @@ void fill(PayloadBody& body, const TicketCase& ticket, std::vector<std::byte>& b
     PayloadBody body;
     std::vector<std::byte> blob;
     fill(body, ticket, blob);
-    std::vector<std::byte> frame(ticket_frame_bytes(body, edge_sequence, ticket.is_inline));
-    encode_ticket(body, 0x4321, edge_sequence, ticket.is_inline, frame);
+    std::vector<std::byte> frame(ticket_frame_bytes(body, edge_sequence, TicketForm::of(body, ticket.is_inline)));
+    encode_ticket(body, 0x4321, edge_sequence, TicketForm::of(body, ticket.is_inline), frame);
     return frame;
 }
 
@@ -156,11 +156,12 @@ TEST(TicketFrame, IsBriefForWhatTheSenderMadeItselfAndSendsWhole) {
     const TicketCase own{.dtype = DType::f64, .extents = {8}, .is_inline = true, .made_by = Decoded::sender};
     fill(body, own, blob);
     body.id.sequence = edge_sequence + 1;
-    const auto bytes = [&] { return ticket_frame_bytes(body, edge_sequence, true); };
+    const auto bytes = [&] { return ticket_frame_bytes(body, edge_sequence, {.is_inline = true}); };
     ASSERT_EQ(bytes(), sizeof(BriefTicket) + 64);
 
-    EXPECT_EQ(ticket_frame_bytes(body, edge_sequence, false), sizeof(Ticket));
-    EXPECT_EQ(ticket_frame_bytes(body, edge_sequence + 2, true), sizeof(Ticket) + 64) << "an id behind the edge";
+    EXPECT_EQ(ticket_frame_bytes(body, edge_sequence, {}), sizeof(Ticket));
+    EXPECT_EQ(ticket_frame_bytes(body, edge_sequence + 2, {.is_inline = true}), sizeof(Ticket) + 64)
+        << "an id behind the edge";
     body.id.sequence = edge_sequence + (std::uint64_t{1} << 32U);
     EXPECT_EQ(bytes(), sizeof(Ticket) + 64) << "an id far ahead of the edge";
     body.id.sequence = edge_sequence + 1;
@@ -169,6 +170,76 @@ TEST(TicketFrame, IsBriefForWhatTheSenderMadeItselfAndSendsWhole) {
     body.received = false;
     body.id.instance = 3;
     EXPECT_EQ(bytes(), sizeof(Ticket) + 64) << "the identity of an input";
+}
+
+TEST(TicketFrame, CarriesCodecAndChecksumInEveryCombination) {
+    for (const Codec codec : {Codec::none, Codec::lz4, Codec::zstd, Codec::zlib}) {
+        for (const bool has_checksum : {false, true}) {
+            for (const std::size_t metadata_bytes : {0U, 300U}) {
+                PayloadBody sent;
+                std::vector<std::byte> blob;
+                fill(sent, {.dtype = DType::f64, .extents = {3, 100}, .user_id = 7, .metadata_bytes = metadata_bytes},
+                     blob);
+                sent.checksum = 0xA1B2C3D4U;
+                const TicketForm form{
+                    .has_checksum = has_checksum, .codec = codec, .packed_bytes = 2399, .offset = sent.blob_offset};
+                std::vector<std::byte> frame(ticket_frame_bytes(sent, edge_sequence, form));
+                encode_ticket(sent, 0x4321, edge_sequence, form, frame);
+
+                const Decoded got{frame};
+
+                expect_same(got, sent, edge_sequence, {});
+                EXPECT_EQ(got.body.codec, codec);
+                EXPECT_EQ(stored_bytes(got.body), codec == Codec::none ? 2400U : 2399U);
+                EXPECT_EQ(got.body.has_checksum, has_checksum);
+                if (has_checksum) {
+                    EXPECT_EQ(got.body.checksum, 0xA1B2C3D4U);
+                }
+            }
+        }
+    }
+}
+
+TEST(TicketFrame, CarriesTheChecksumOfABlobInTheFrame) {
+    PayloadBody sent;
+    std::vector<std::byte> blob;
+    fill(sent, {.extents = {64}, .is_inline = true, .made_by = Decoded::sender}, blob);
+    sent.checksum = 5;
+    const TicketForm form{.is_inline = true, .has_checksum = true};
+    std::vector<std::byte> frame(ticket_frame_bytes(sent, edge_sequence, form));
+    encode_ticket(sent, 0x4321, edge_sequence, form, frame);
+
+    const Decoded got{frame};
+
+    expect_same(got, sent, edge_sequence, blob);
+    EXPECT_TRUE(got.body.has_checksum);
+    EXPECT_EQ(got.body.checksum, 5U);
+}
+
+TEST(TicketFrame, RefusesACompressedBlobOfImpossibleSize) {
+    PayloadBody body;
+    std::vector<std::byte> blob;
+    fill(body, {.extents = {1000}}, blob);
+    for (const std::uint64_t bytes : {std::uint64_t{0}, std::uint64_t{1000}, std::uint64_t{1001}, ~std::uint64_t{0}}) {
+        const TicketForm form{.codec = Codec::lz4, .packed_bytes = bytes};
+        std::vector<std::byte> frame(ticket_frame_bytes(body, 0, form));
+        encode_ticket(body, 0, 0, form, frame);
+        EXPECT_EQ(Decoded{frame}.wrong, "a ticket with a compressed blob of impossible size") << bytes;
+    }
+}
+
+TEST(TicketFrame, RefusesAnUnknownCodecAndOneOfABlobInTheFrame) {
+    auto frame = encoded({.extents = {1000}});
+    frame[offsetof(Ticket, codec)] = std::byte{4};
+    EXPECT_EQ(Decoded{frame}.wrong, "a ticket with an unknown codec");
+
+    frame = encoded({.extents = {1000}, .is_inline = true});
+    frame[offsetof(Ticket, codec)] = std::byte{1};
+    EXPECT_EQ(Decoded{frame}.wrong, "a ticket with a compressed blob that is none");
+
+    frame = encoded({.extents = {1000}});
+    frame[offsetof(Ticket, codec)] = std::byte{1};
+    EXPECT_EQ(Decoded{frame}.wrong, "a ticket of impossible length") << "without its size";
 }
 
 TEST(TicketFrame, CarriesEverythingWhenItIsBrief) {
@@ -185,8 +256,8 @@ TEST(TicketFrame, CarriesEverythingWhenItIsBrief) {
                       .made_by = Decoded::sender},
                      blob);
                 sent.id.sequence = edge_sequence + ahead;
-                std::vector<std::byte> frame(ticket_frame_bytes(sent, edge_sequence, true));
-                encode_ticket(sent, 0x4321, edge_sequence, true, frame);
+                std::vector<std::byte> frame(ticket_frame_bytes(sent, edge_sequence, {.is_inline = true}));
+                encode_ticket(sent, 0x4321, edge_sequence, {.is_inline = true}, frame);
 
                 ASSERT_EQ(frame.size(), sizeof(BriefTicket) + blob.size());
                 expect_same(Decoded{frame}, sent, edge_sequence, blob);

@@ -15,6 +15,7 @@ namespace penstock {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 HttpServerOptions some_options() {
     return {.port = 0,
@@ -169,6 +170,21 @@ TEST(PrometheusText, WritesEachFamilyWithItsTypeAndOneLineARow) {
     EXPECT_THAT(text, HasSubstr("penstock_sent_bytes_total{channel=\"a-b\"} 640\n"));
     EXPECT_THAT(text, HasSubstr("penstock_settled_payloads_total{channel=\"a-b\"} 9\n"));
     EXPECT_THAT(text, HasSubstr("penstock_dropped_payloads_total{channel=\"a-b\"} 1\n"));
+}
+
+TEST(PrometheusText, WritesWhatCompressionCameToWhereThereIsSome) {
+    const ChannelMetrics channel{.channel = "a-b",
+                                 .compresses = true,
+                                 .compressed_from_bytes = 1000,
+                                 .compressed_to_bytes = 400,
+                                 .raw_payloads = 3};
+
+    const std::string text = prometheus_text({{}, {channel, {.channel = "b-c"}}});
+
+    EXPECT_THAT(text, HasSubstr("penstock_compressed_from_bytes_total{channel=\"a-b\"} 1000\n# HELP"));
+    EXPECT_THAT(text, HasSubstr("penstock_compressed_to_bytes_total{channel=\"a-b\"} 400\n# HELP"));
+    EXPECT_THAT(text, HasSubstr("penstock_uncompressed_payloads_total{channel=\"a-b\"} 3\n"));
+    EXPECT_THAT(prometheus_text({{}, {{.channel = "b-c"}}}), Not(HasSubstr("compressed")));
 }
 
 TEST(PrometheusText, WritesQueuesAndStallsOfAChannel) {

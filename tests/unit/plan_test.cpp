@@ -6,6 +6,7 @@
 #include <penstock/error.hpp>
 #include <penstock/plan.hpp>
 
+#include "codec/codec.hpp"
 #include "unit/error_of.hpp"
 #include "unit/plan_samples.hpp"
 
@@ -49,6 +50,41 @@ TEST(Plan, PlacesInstancesOnRanksInStageOrder) {
     EXPECT_EQ(made.place(3).instance, 1);
     EXPECT_EQ(made.place(5).stage, 3);
     EXPECT_EQ(made.place(5).instance, 0);
+}
+
+TEST(Plan, SaysWhichLevelACodecHas) {
+    auto spec = line("any_source", "pass", "eat");
+    EXPECT_EQ(plan(spec).channels[0].compression, Compression{});
+    for (const Codec codec : {Codec::lz4, Codec::zstd, Codec::zlib}) {
+        if (!remedy_for(codec).empty()) continue;
+        spec.channels[0].compression = {codec};
+        spec.channels[0].checksum = Checksum::crc32c;
+
+        const Plan made = plan(spec);
+
+        EXPECT_EQ(made.channels[0].compression, (Compression{codec, levels_of(codec).usual}));
+        EXPECT_EQ(made.channels[0].checksum, Checksum::crc32c);
+    }
+}
+
+TEST(Plan, RefusesALevelThatACodecDoesNotHave) {
+    auto spec = line("any_source", "pass", "eat");
+    spec.channels[1].compression = {Codec::zstd, 20};
+    EXPECT_THAT(plan_error(spec).what(), HasSubstr("\"zstd\" has the levels 1 to 19, not 20"));
+    spec.channels[1].compression = {Codec::lz4, -1};
+    EXPECT_THAT(plan_error(spec).what(), HasSubstr("\"lz4\" has the levels 1 to 12, not -1"));
+    spec.channels[1].compression = {Codec::none, 1};
+    EXPECT_THAT(plan_error(spec).what(), HasSubstr("\"none\" has no levels"));
+}
+
+TEST(Plan, RefusesACodecThatIsNotBuiltIn) {
+    for (const Codec codec : {Codec::lz4, Codec::zstd, Codec::zlib}) {
+        if (remedy_for(codec).empty()) continue;
+        auto spec = line("any_source", "pass", "eat");
+        spec.channels[0].compression = {codec};
+        EXPECT_EQ(plan_error(spec).code(), Errc::unsupported);
+        EXPECT_THAT(plan_error(spec).what(), AllOf(HasSubstr("this build has no"), HasSubstr("configure with")));
+    }
 }
 
 /// How many instances the stages of a line get, of which some fill a job of so many processes.

@@ -219,6 +219,22 @@ TEST_F(ReportTest, ShowsAllOfIt) {
     EXPECT_EQ(times(text, "<svg"), 4);
 }
 
+TEST_F(ReportTest, ShowsWhatCompressionCameToWhereThereIsSome) {
+    line();
+    write_all();
+    EXPECT_THAT(page(read()), Not(HasSubstr("compressing channel")));
+    status["channels"][0]["compression"] = {{"codec", "zstd"},        {"level", 3},      {"bytes_before", 3 << 20},
+                                            {"bytes_after", 2 << 10}, {"ratio", 1536.0}, {"raw_payloads", 7}};
+    write_all();
+
+    const RunReport report = read();
+
+    EXPECT_EQ(report.channels[0].codec, "zstd");
+    EXPECT_EQ(report.channels[0].bytes_after, 2048);
+    EXPECT_EQ(report.channels[0].raw_payloads, 7);
+    EXPECT_THAT(page(report), AllOf(HasSubstr("compressing channel"), HasSubstr("1536.00")));
+}
+
 TEST_F(ReportTest, NeedsNothingFromElsewhere) {
     line();
     write_all();

@@ -254,6 +254,33 @@ TEST_F(SnapshotTest, IsWrittenAsJson) {
     EXPECT_EQ(worker["outputs"][0]["sent"], 11);
 }
 
+TEST_F(SnapshotTest, SaysWhatCompressionCameTo) {
+    plan.channels[0].compression = {Codec::lz4, 1};
+    status(1).channels[0].bytes = 1000;
+    status(1).channels[0].packed_to = 150;
+    status(2).channels[0].bytes = 600;
+    status(2).channels[0].packed_to = 250;
+    status(2).channels[0].not_packed = 2;
+
+    const json all = json::parse(snapshot_json(plan, run, ""));
+
+    EXPECT_EQ(all["channels"][0]["compression"], (json{{"codec", "lz4"},
+                                                       {"level", 1},
+                                                       {"bytes_before", 1600},
+                                                       {"bytes_after", 400},
+                                                       {"ratio", 4.0},
+                                                       {"raw_payloads", 2}}));
+    EXPECT_FALSE(all["channels"][1].contains("compression"));
+    EXPECT_EQ(all["stages"][0]["instances"][1]["outputs"][0]["bytes_after"], 250);
+    EXPECT_EQ(all["stages"][0]["instances"][1]["outputs"][0]["raw_payloads"], 2);
+    EXPECT_NE(snapshot_table(plan, run).find("lz4 to 400 B (4.00), 2 raw"), std::string::npos)
+        << snapshot_table(plan, run);
+}
+
+TEST_F(SnapshotTest, HasNoRatioBeforeSomethingIsSent) {
+    EXPECT_EQ(compression_ratio({}), 1.0);
+}
+
 TEST_F(SnapshotTest, KeepsItsJsonLegalWhateverAnErrorSays) {
     run.state = RunState::failed;
     run.exit_code = 6;

@@ -78,6 +78,8 @@ void expect_equal(const ChannelSpec& a, const ChannelSpec& b) {
     EXPECT_EQ(a.filter, b.filter);
     EXPECT_EQ(a.sample, b.sample);
     EXPECT_EQ(a.transport, b.transport);
+    EXPECT_EQ(a.compression, b.compression);
+    EXPECT_EQ(a.checksum, b.checksum);
 }
 
 TEST(ToJson, IsReadBackAsTheSamePipeline) {

@@ -125,7 +125,8 @@ TEST(Pipeline, TakesAShareOfTheCacheForMorselsWhenAsked) {
 TEST(Pipeline, ReadsEveryKeyOfAChannel) {
     const auto spec = parse_pipeline(with_channel(R"("name": "link", "route": "hash", "key": "id",
         "capacity": {"payloads": 8, "bytes": "2MiB"}, "overflow": "latest", "transport": "shm",
-        "dispatch": "central", "by": "value", "filter": "energy > 5", "sample": 10, "compression": "none")"));
+        "dispatch": "central", "by": "value", "filter": "energy > 5", "sample": 10,
+        "compression": {"codec": "zstd", "level": 9}, "checksum": "crc32c")"));
 
     const auto& channel = spec.channels.at(0);
     EXPECT_EQ(channel.name, "link");
@@ -139,6 +140,19 @@ TEST(Pipeline, ReadsEveryKeyOfAChannel) {
     EXPECT_EQ(channel.by, PassBy::value);
     EXPECT_EQ(channel.filter, "energy > 5");
     EXPECT_EQ(channel.sample, 10U);
+    EXPECT_EQ(channel.compression, (Compression{Codec::zstd, 9}));
+    EXPECT_EQ(channel.checksum, Checksum::crc32c);
+}
+
+TEST(Pipeline, TakesACodecByItsName) {
+    for (const Codec codec : {Codec::none, Codec::lz4, Codec::zstd, Codec::zlib}) {
+        const std::string name{name_of(codec)};
+        const auto spec = parse_pipeline(with_channel("\"compression\": \"" + name + "\""));
+        const auto same = parse_pipeline(with_channel("\"compression\": {\"codec\": \"" + name + "\"}"));
+
+        EXPECT_EQ(spec.channels.at(0).compression, Compression{codec});
+        EXPECT_EQ(same.channels.at(0).compression, Compression{codec});
+    }
 }
 
 TEST(Pipeline, TakesACapacityInPayloads) {
@@ -316,18 +330,27 @@ TEST_P(RefusedChannel, SaysWhatIsWrong) {
 
 INSTANTIATE_TEST_SUITE_P(
     Pipeline, RefusedChannel,
-    testing::Values(Refusal{R"("route": "ballance")", "did you mean \"balance\"?"},
-                    Refusal{R"("route": 3)", R"(must be one of "balance", "round_robin", "hash", "broadcast", not 3)"},
-                    Refusal{R"("key": "")", "must have 1 to 255 bytes"},
-                    Refusal{R"("capacity": 0)", "must be a number from 1 to 1048576, not 0"},
-                    Refusal{R"("capacity": "64MiB")", "must be a number from 1 to 1048576"},
-                    Refusal{R"("capacity": {"bytes": "lots"})",
-                            "/channels/0/capacity/bytes: must be a number of bytes"},
-                    Refusal{R"("capacity": {"bytes": 0})", R"(write "bytes": "64MiB")"},
-                    Refusal{R"("capacity": {"byte": 1})", "did you mean \"bytes\"?"},
-                    Refusal{R"("name": "a b")", "write \"name\": \"a-b\""},
-                    Refusal{R"("transport": "tcp")", R"(must be one of "auto", "shm", "ucx", "ofi", "mpi", not "tcp")"},
-                    Refusal{R"("compression": 5)", "must be a string"}));
+    testing::Values(
+        Refusal{R"("route": "ballance")", "did you mean \"balance\"?"},
+        Refusal{R"("route": 3)", R"(must be one of "balance", "round_robin", "hash", "broadcast", not 3)"},
+        Refusal{R"("key": "")", "must have 1 to 255 bytes"},
+        Refusal{R"("capacity": 0)", "must be a number from 1 to 1048576, not 0"},
+        Refusal{R"("capacity": "64MiB")", "must be a number from 1 to 1048576"},
+        Refusal{R"("capacity": {"bytes": "lots"})", "/channels/0/capacity/bytes: must be a number of bytes"},
+        Refusal{R"("capacity": {"bytes": 0})", R"(write "bytes": "64MiB")"},
+        Refusal{R"("capacity": {"byte": 1})", "did you mean \"bytes\"?"},
+        Refusal{R"("name": "a b")", "write \"name\": \"a-b\""},
+        Refusal{R"("transport": "tcp")", R"(must be one of "auto", "shm", "ucx", "ofi", "mpi", not "tcp")"},
+        Refusal{R"("compression": 5)", R"(must be one of "none", "lz4", "zstd", "zlib", not 5)"},
+        Refusal{R"("compression": "lz5")", "did you mean \"lz4\"?"},
+        Refusal{R"("compression": {"codec": "ztsd"})", "/channels/0/compression/codec: must be one of"},
+        Refusal{R"("compression": {"level": 3})", R"(has no "codec"; add "codec": "lz4")"},
+        Refusal{R"("compression": {"codec": "zstd", "level": 20})",
+                R"(/channels/0/compression/level: must be a number from 1 to 19, not 20; write "level": 3)"},
+        Refusal{R"("compression": {"codec": "zlib", "level": "9"})", R"(write "level": 9)"},
+        Refusal{R"("compression": {"codec": "none", "level": 1})", "is of no use"},
+        Refusal{R"("compression": {"codec": "lz4", "levle": 1})", "did you mean \"level\"?"},
+        Refusal{R"("checksum": "crc32")", "did you mean \"crc32c\"?"}));
 
 class UnavailableStage : public testing::TestWithParam<const char*> {};
 
@@ -349,8 +372,7 @@ TEST_P(UnavailableChannel, IsReportedAsUnsupported) {
     EXPECT_THAT(error.what(), HasSubstr("is not available in version"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Pipeline, UnavailableChannel,
-                         testing::Values(R"("compression": "lz4")", R"("overflow": "spill")"));
+INSTANTIATE_TEST_SUITE_P(Pipeline, UnavailableChannel, testing::Values(R"("overflow": "spill")"));
 
 TEST(PipelineErrors, NameTheFilterThatIsNone) {
     const auto error = parse_error(with_channel(R"("filter": "energy = 5")"));

@@ -14,6 +14,9 @@ FEATURES = {
     "http": ("cpp-httplib", "HTTP view of a run"),
     "hdf5": ("hdf5@1.10.5:", "HDF5 files; shared ones with mpi"),
     "hwloc": ("hwloc@2.1:", "Processes bound to cores"),
+    "lz4": ("lz4@1.9:", "Channels compressed by LZ4"),
+    "zstd": ("zstd@1.4:", "Channels compressed by Zstandard"),
+    "zlib": ("zlib-api", "Channels compressed by zlib"),
 }
 
 
