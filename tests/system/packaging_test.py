@@ -123,7 +123,7 @@ class Spack(unittest.TestCase):
         least = [dependency.partition("@")[2].rstrip(":") for dependency in self.recipe.dependencies()]
 
         for version in filter(None, least):
-            self.assertRegex(CMAKE, rf"(VERSION |VERSION_LESS |>=|nlohmann_json |CLI11 ){re.escape(version)}\b")
+            self.assertRegex(CMAKE, rf"(VERSION |VERSION_LESS |>=|nlohmann_json |CLI11 |penstock_find_by_pkg_config\(\S+ \S+ \S+ ){re.escape(version)}\b")
 
     def test_takes_the_sources_that_it_lies_in(self):
         self.assertEqual(self.recipe.package.git, SOURCE.resolve().as_uri())

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "runtime/statistics.hpp"
 #include "unit/plan_samples.hpp"
 
 namespace penstock {
