@@ -55,7 +55,8 @@ namespace {
     for (std::size_t i = 0; i < offers.size(); ++i) {
         const Offer& offer = offers[i];
         const bool is_equal = offer.provider == provider && offer.fabric == offers[best].fabric &&
-                              offer.caps == offers[best].caps && !is_bridge(offer.domain, classes);
+                              offer.caps == offers[best].caps && offer.is_ipv4 == offers[best].is_ipv4 &&
+                              offer.domain != "lo" && !is_bridge(offer.domain, classes);
         const auto has_its_device = [&](std::size_t other) { return offers[other].domain == offer.domain; };
         if (is_equal && std::none_of(devices.begin(), devices.end(), has_its_device)) devices.push_back(i);
     }
