@@ -305,15 +305,4 @@ std::string RankWatch::silence_of(Rank silent, Rank seen_by) const {
            ": the link between the hosts is cut, or " + host + " is down";
 }
 
-std::string RankWatch::process_space() {
-    std::array<char, 64> space{};
-    if (readlink("/proc/self/ns/pid", space.data(), space.size() - 1) < 0) return "unknown";
-    std::array<char, 64> boot{};
-    const File file{open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC)};
-    if (!file || read(file.get(), boot.data(), boot.size() - 1) < 0) return "unknown";
-    std::string text = std::string{space.data()} + boot.data();
-    std::erase(text, '\n');
-    return text;
-}
-
 }  // namespace penstock

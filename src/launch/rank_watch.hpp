@@ -10,6 +10,7 @@
 
 #include <penstock/plan.hpp>
 
+#include "base/process_space.hpp"
 #include "launch/host_links.hpp"
 #include "launch/meeting.hpp"
 #include "launch/process_identity.hpp"
@@ -55,8 +56,6 @@ public:
 
     /// At rank 0: what is not watched, in words; empty if all is.
     [[nodiscard]] const std::string& unwatched() const noexcept { return unwatched_; }
-
-    [[nodiscard]] static std::string process_space();
 
 private:
     struct Member {

@@ -63,10 +63,7 @@ public:
                 continue;
             }
             is_over_ = true;
-            const std::size_t end = all[rank].find(' ');
-            const auto code = static_cast<Errc>(std::atoi(all[rank].substr(1, end).c_str()));
-            throw Error{code,
-                        plan_.label(rank) + " cannot start: " + all[rank].substr(std::min(end + 1, all[rank].size()))};
+            throw refusal(rank, all[rank]);
         }
         return all;
     }
@@ -74,18 +71,31 @@ public:
     /// The last exchange: from here on there are other ways to say what went wrong.
     void end() { static_cast<void>(allgather({})); }
 
-    /// Does nothing if all know already, or cannot be told.
-    void fail(const Error& error) noexcept {
-        if (is_over_) return;
+    /// Does not tell if all know already, or cannot be told.
+    /// @return the error, or what another rank says at the same time, if it is only that others are gone.
+    [[nodiscard]] Error fail(const Error& error) noexcept {
+        if (is_over_) return error;
         try {
-            static_cast<void>(exchange("-" + std::to_string(static_cast<int>(error.code())) + " " + message_of(error)));
+            const auto all =
+                exchange(failing + std::to_string(static_cast<int>(error.code())) + " " + message_of(error));
+            for (Rank other = 0; other < all.size() && error.code() == Errc::disconnected; ++other) {
+                if (other != rank() && all[other].starts_with(failing)) return refusal(other, all[other]);
+            }
         } catch (const std::exception&) {
             is_over_ = true;
         }
+        return error;
     }
 
 private:
     static constexpr const char* going = "+";
+    static constexpr const char* failing = "-";
+
+    [[nodiscard]] Error refusal(Rank rank, const std::string& said) const {
+        const std::size_t end = said.find(' ');
+        const auto code = static_cast<Errc>(std::atoi(said.substr(1, end).c_str()));
+        return Error{code, plan_.label(rank) + " cannot start: " + said.substr(std::min(end + 1, said.size()))};
+    }
 
     [[nodiscard]] std::vector<std::string> exchange(const std::string& mine) {
         try {
@@ -352,8 +362,8 @@ RunSnapshot run_coordinator(const RunContext& run, Bootstrap& bootstrap, Supervi
         start_up.end();
         has_started = true;
         last = coordinator.run();
-    } catch (const Error& error) {
-        if (!has_started) start_up.fail(error);
+    } catch (const Error& mine) {
+        const Error error = has_started ? mine : start_up.fail(mine);
         last.state = RunState::failed;
         last.exit_code = exit_code(error.code());
         last.error = error.what();
@@ -413,8 +423,8 @@ int run_instance(const RunContext& run, Bootstrap& bootstrap, const Hosting* hos
         const int code = instance.run();
         if (hosting != nullptr) hosting->on_end();
         return code;
-    } catch (const Error& error) {
-        if (!has_started) start_up.fail(error);
+    } catch (const Error& mine) {
+        const Error error = has_started ? mine : start_up.fail(mine);
         log->error(error.what());
         return exit_code(error.code());
     } catch (const Interrupted&) {

@@ -168,8 +168,8 @@ TEST(RankWatchTest, WatchesNobodyByNumberWhereProcessSpacesAreUnknown) {
 }
 
 TEST(RankWatchTest, KnowsItsProcessSpace) {
-    EXPECT_EQ(RankWatch::process_space(), RankWatch::process_space());
-    EXPECT_EQ(RankWatch::process_space().find('\n'), std::string::npos);
+    EXPECT_EQ(process_space(), process_space());
+    EXPECT_EQ(process_space().find('\n'), std::string::npos);
 }
 
 }  // namespace

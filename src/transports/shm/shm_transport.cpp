@@ -1,9 +1,14 @@
 #include "transports/shm/shm_transport.hpp"
 
 #include <cstring>
+#include <map>
 #include <new>
+#include <optional>
 #include <utility>
 
+#include <unistd.h>
+
+#include "base/process_space.hpp"
 #include "transports/shm/ring.hpp"
 
 namespace penstock {
@@ -13,11 +18,17 @@ constexpr std::size_t ring_bytes = 256U << 10U;
 constexpr std::size_t largest_frame = ring_bytes / 2 - shm::word_bytes;
 constexpr std::size_t frames_per_poll = 256;
 
-/// What a process says about itself when the run starts.
+/// What a process says about itself when the run starts; behind it stands who can open its memory.
 struct Announcement {
     ArenaAddress arena;
     std::uint64_t directory_offset;
 };
+
+/// Processes with the same text see each other's under /proc, or none of them does. Empty for one that does not know.
+[[nodiscard]] std::string neighbourhood() {
+    const std::string space = process_space();
+    return space == "unknown" ? "" : space + " " + std::to_string(geteuid());
+}
 
 }  // namespace
 
@@ -34,10 +45,10 @@ struct ShmTransport::Directory {
 
 struct ShmTransport::Peer {
     Rank rank;
-    RemoteArena arena;
-    std::uint64_t directory_offset;
-    const Directory::Entry* entry;  // of that process, about us
-    Doorbell* doorbell;
+    Announcement announced;
+    std::optional<RemoteArena> arena = {};    // mapped when it is first needed
+    const Directory::Entry* entry = nullptr;  // of that process, about us
+    Doorbell* doorbell = nullptr;
     Block outbox_block{};
     shm::RingWriter outbox;
     shm::RingReader inbox;
@@ -63,32 +74,57 @@ ShmTransport::ShmTransport(Bootstrap& bootstrap, Arena& arena) : arena_{arena}, 
     for (Rank rank = 0; rank < ranks; ++rank) new (&directory_->entries[rank]) Directory::Entry;
 
     const Announcement mine{arena.address(), block->offset};
-    const auto all = bootstrap.allgather({reinterpret_cast<const char*>(&mine), sizeof mine});
+    find_peers(bootstrap.allgather(std::string{reinterpret_cast<const char*>(&mine), sizeof mine} + neighbourhood()));
+}
+
+void ShmTransport::find_peers(const std::vector<std::string>& announcements) {
+    const auto ranks = static_cast<Rank>(announcements.size());
     peers_.resize(ranks);
     reasons_.resize(ranks);
-    for (Rank rank = 0; rank < ranks; ++rank) {
+    // One of each neighbourhood is mapped, and speaks for all of it: each process would map hundreds otherwise. The one
+    // that follows this rank, so that not all try the same.
+    std::map<std::string, Rank> tried;
+    for (Rank step = 1; step <= ranks; ++step) {
+        const Rank rank = (self_ + step) % ranks;
+        const std::string& text = announcements[rank];
         Announcement theirs{};
-        if (all[rank].size() != sizeof theirs) {
+        if (text.size() < sizeof theirs) {
             reasons_[rank] = "it announced no arena";
             continue;
         }
-        std::memcpy(&theirs, all[rank].data(), sizeof theirs);
-        auto remote = RemoteArena::map(theirs.arena, reasons_[rank]);
-        if (!remote) continue;
-        const auto* entries = remote->view(theirs.directory_offset, Directory::bytes(ranks));
-        if (entries == nullptr) {
-            reasons_[rank] = "its directory lies outside its arena";
-            continue;
+        std::memcpy(&theirs, text.data(), sizeof theirs);
+        auto peer = std::make_unique<Peer>(rank, theirs);
+        const std::string neighbours = text.substr(sizeof theirs);
+        const auto [spokesman, is_first] = tried.emplace(neighbours, rank);
+        if (is_first || neighbours.empty()) {
+            reasons_[rank] = map(*peer);
+        } else {
+            reasons_[rank] = reasons_[spokesman->second];
         }
-        auto* bell = reinterpret_cast<Doorbell*>(remote->doorbell());
-        peers_[rank].reset(new Peer{.rank = rank,
-                                    .arena = std::move(*remote),
-                                    .directory_offset = theirs.directory_offset,
-                                    .entry = &reinterpret_cast<const Directory*>(entries)->entries[self_],
-                                    .doorbell = bell,
-                                    .outbox = {},
-                                    .inbox = {}});
+        if (reasons_[rank].empty()) peers_[rank] = std::move(peer);
     }
+}
+
+std::string ShmTransport::map(Peer& peer) const {
+    std::string why;
+    auto remote = RemoteArena::map(peer.announced.arena, why);
+    if (!remote) return why;
+    const auto ranks = static_cast<Rank>(peers_.size());
+    const auto* entries = remote->view(peer.announced.directory_offset, Directory::bytes(ranks));
+    if (entries == nullptr) return "its directory lies outside its arena";
+    peer.arena = std::move(remote);
+    peer.entry = &reinterpret_cast<const Directory*>(entries)->entries[self_];
+    peer.doorbell = reinterpret_cast<Doorbell*>(peer.arena->doorbell());
+    return {};
+}
+
+ShmTransport::Peer& ShmTransport::mapped(Rank rank) {
+    Peer& peer = *peers_[rank];
+    if (peer.arena) return peer;
+    const std::string why = map(peer);
+    if (why.empty()) return peer;
+    throw Error{Errc::disconnected, "the shared memory of rank " + std::to_string(rank) +
+                                        ", which is on the same node, cannot be mapped: " + why};
 }
 
 ShmTransport::~ShmTransport() {
@@ -97,13 +133,13 @@ ShmTransport::~ShmTransport() {
 }
 
 void ShmTransport::ring(Peer& peer) noexcept {
-    if (peer.doorbell->ring(sleepers_fence_)) peer.arena.write_to_bell_pipe();
+    if (peer.doorbell->ring(sleepers_fence_)) peer.arena->write_to_bell_pipe();
 }
 
 void ShmTransport::connect(Rank rank) {
     if (!reaches(rank))
         throw Error{Errc::unsupported, "no shared memory with rank " + std::to_string(rank) + ": " + reasons_[rank]};
-    Peer& peer = *peers_[rank];
+    Peer& peer = mapped(rank);
     if (peer.connected) return;
     const auto block = arena_.allocate(shm::RingHead::bytes(ring_bytes));
     if (!block) throw Error{Errc::exhausted, "the arena is too small for a ring per peer; raise --arena-mib"};
@@ -147,7 +183,7 @@ void ShmTransport::forget(Rank rank) {
 void ShmTransport::open_inbox(Peer& peer) {
     const std::uint64_t offset = peer.entry->outbox.load(std::memory_order_acquire);
     if (offset == 0) return;
-    const std::byte* ring = offset % 64 == 0 ? peer.arena.view(offset, shm::RingHead::bytes(ring_bytes)) : nullptr;
+    const std::byte* ring = offset % 64 == 0 ? peer.arena->view(offset, shm::RingHead::bytes(ring_bytes)) : nullptr;
     peer.open = true;
     peer.lost = ring == nullptr;
     if (peer.lost) return;
@@ -226,7 +262,8 @@ void ShmTransport::disarm() {
 }
 
 const std::byte* ShmTransport::map(const BlobRef& blob) {
-    const std::byte* bytes = reaches(blob.owner) ? peers_[blob.owner]->arena.view(blob.offset, blob.bytes) : nullptr;
+    const bool is_known = blob.owner < peers_.size() && reaches(blob.owner);
+    const std::byte* bytes = is_known ? mapped(blob.owner).arena->view(blob.offset, blob.bytes) : nullptr;
     if (bytes == nullptr) {
         throw Error{Errc::invalid_input, "rank " + std::to_string(blob.owner) + " named a blob outside its arena"};
     }

@@ -17,11 +17,11 @@ namespace penstock {
 /// behind, and cannot corrupt what another one relies on: lengths and offsets are checked where they are read.
 class ShmTransport final : public Transport {
 public:
-    /// Collective. Learns everybody's arena; maps those that can be mapped.
+    /// Collective. Learns everybody's arena, and whose can be mapped; maps them when they are first needed.
     ShmTransport(Bootstrap& bootstrap, Arena& arena);
     ~ShmTransport() override;
 
-    /// True if that rank's arena is mapped here; otherwise `why` says what stood against it.
+    /// True if that rank's arena can be mapped here; otherwise `why_not` says what stands against it.
     [[nodiscard]] bool reaches(Rank peer) const noexcept { return peers_[peer] != nullptr; }
     [[nodiscard]] const std::string& why_not(Rank peer) const noexcept { return reasons_[peer]; }
 
@@ -49,6 +49,11 @@ private:
         std::string error;
     };
 
+    void find_peers(const std::vector<std::string>& announcements);
+    /// @return why it cannot be mapped; empty if it is.
+    [[nodiscard]] std::string map(Peer& peer) const;
+    /// REQUIRES: reaches(rank). @throws Error{disconnected} if it cannot be mapped any more.
+    [[nodiscard]] Peer& mapped(Rank rank);
     void ring(Peer& peer) noexcept;
     void open_inbox(Peer& peer);
     std::size_t poll_peer(Peer& peer, TransportEvents& events);
