@@ -29,13 +29,13 @@ namespace {
 /// A frame of 8 bytes asks to stop.
 struct Events final : TransportEvents {
     std::uint64_t fetched = 0;
-    bool stop = false;
+    int stops = 0;
 
     void on_frame(Rank, std::span<const std::byte> frame) override {
-        if (frame.size() == 8) stop = true;
+        if (frame.size() == 8) ++stops;
     }
     void on_fetched(std::uint64_t, std::string_view) override { ++fetched; }
-    void on_lost(Rank, std::string_view) override { stop = true; }
+    void on_lost(Rank, std::string_view) override { stops = 2; }
 };
 
 /// Sends to the next rank and receives from the previous one.
@@ -48,14 +48,14 @@ public:
 
     /// As many frames as there is room for without polling: as much is under way as ever can be.
     void fill() {
-        while (try_send(1000)) {
+        while (try_send(next_, 1000)) {
         }
         transport_->flush();
     }
 
     void exchange_frames(int rounds) {
         for (int i = 0; i < rounds; ++i) {
-            for (const std::size_t bytes : {64U, 1000U, 20'000U}) send(bytes);
+            for (const std::size_t bytes : {64U, 1000U, 20'000U}) send(next_, bytes);
             transport_->flush();
             transport_->poll(events_);
         }
@@ -69,25 +69,26 @@ public:
         }
     }
 
-    /// Goes on until the other rank has stopped too: it may need this one.
+    /// Goes on until both neighbours have stopped too: they may need this one.
     void stop() {
-        send(8);
-        ASSERT_TRUE(poll_until(*transport_, events_, [&] { return events_.stop && transport_->drained(); }));
+        send(next_, 8);
+        send(previous_, 8);
+        ASSERT_TRUE(poll_until(*transport_, events_, [&] { return events_.stops >= 2 && transport_->drained(); }));
         (void)world().allgather({});
     }
 
     [[nodiscard]] Rank previous() const noexcept { return previous_; }
 
 private:
-    [[nodiscard]] bool try_send(std::size_t bytes) {
-        const auto room = transport_->reserve(next_, bytes);
+    [[nodiscard]] bool try_send(Rank to, std::size_t bytes) {
+        const auto room = transport_->reserve(to, bytes);
         if (room.empty()) return false;
         std::memset(room.data(), 1, room.size());
-        transport_->commit(next_);
+        transport_->commit(to);
         return true;
     }
-    void send(std::size_t bytes) {
-        ASSERT_TRUE(poll_until(*transport_, events_, [&] { return try_send(bytes); }));
+    void send(Rank to, std::size_t bytes) {
+        ASSERT_TRUE(poll_until(*transport_, events_, [&] { return try_send(to, bytes); }));
     }
 
     Rank next_ = (world().rank() + 1) % world().size();
@@ -200,7 +201,7 @@ TEST(TransportEndpoints, OfUcxAreOpenedToThoseThatSomethingIsSentTo) {
     std::memset(room.data(), 0, room.size());
     transport->commit(partner);
     transport->flush();
-    ASSERT_TRUE(poll_until(*transport, events, [&] { return events.stop && transport->drained(); }));
+    ASSERT_TRUE(poll_until(*transport, events, [&] { return events.stops != 0 && transport->drained(); }));
     transport->wait(std::chrono::milliseconds{1});  // says what it has read
 
     EXPECT_EQ((library_uses() - before).endpoints, 1U) << "of " << world().size() - 1 << " peers";
