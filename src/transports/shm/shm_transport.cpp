@@ -93,7 +93,7 @@ void ShmTransport::find_peers(const std::vector<std::string>& announcements) {
             continue;
         }
         std::memcpy(&theirs, text.data(), sizeof theirs);
-        auto peer = std::make_unique<Peer>(rank, theirs);
+        std::unique_ptr<Peer> peer{new Peer{.rank = rank, .announced = theirs, .outbox = {}, .inbox = {}}};
         const std::string neighbours = text.substr(sizeof theirs);
         const auto [spokesman, is_first] = tried.emplace(neighbours, rank);
         if (is_first || neighbours.empty()) {
