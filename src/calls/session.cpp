@@ -227,7 +227,8 @@ Call& Session::begin(std::string_view edge, RawDraft draft, std::chrono::nanosec
 
 Payload Session::finish(Call& call) {
     if (!table_.wait(call)) {
-        const auto waited = call.deadline - call.begun;
+        // The clock was read once more for the begin than for the deadline.
+        const auto waited = std::chrono::ceil<std::chrono::milliseconds>(call.deadline - call.begun);
         table_.give_up(call, {Errc::timed_out, "no answer within " + format_duration(waited) + "\n" + whereabouts()});
     }
     return table_.result(call);

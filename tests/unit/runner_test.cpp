@@ -105,7 +105,7 @@ void expect_nothing_left() {
     EXPECT_EQ(errno, ECHILD);
     for (const auto& entry : std::filesystem::directory_iterator{"/proc/self/fd"}) {
         std::error_code gone;
-        EXPECT_THAT(std::filesystem::read_symlink(entry.path(), gone).string(), Not(HasSubstr("penstock")));
+        EXPECT_THAT(std::filesystem::read_symlink(entry.path(), gone).string(), Not(HasSubstr("memfd:penstock")));
     }
     int threads = 0;
     for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator{"/proc/self/task"}) ++threads;
