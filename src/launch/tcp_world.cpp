@@ -70,22 +70,44 @@ constexpr std::size_t most_ranks_named = 8;
 
 [[nodiscard]] bool receive_bytes(const File& line, std::span<char> bytes, SteadyClock::time_point deadline) {
     while (!bytes.empty()) {
-        if (!is_ready(line, POLLIN, left_until(deadline))) return false;
         const ssize_t got = recv(line.get(), bytes.data(), bytes.size(), 0);
         if (got > 0) {
             bytes = bytes.subspan(static_cast<std::size_t>(got));
-        } else if (got == 0 || (errno != EINTR && errno != EAGAIN)) {
+        } else if (got < 0 && errno == EAGAIN) {
+            if (!is_ready(line, POLLIN, left_until(deadline))) return false;
+        } else if (got == 0 || errno != EINTR) {
             return false;
         }
     }
     return true;
 }
 
-[[nodiscard]] bool send_text(const File& line, const std::string& text, SteadyClock::time_point deadline) {
+/// Behind its length. All in one, as each message costs both ends, and rank 0 for each rank.
+void append_text(std::string& message, std::string_view text) {
     std::array<char, sizeof(std::uint64_t)> size;
     const std::uint64_t bytes = text.size();
     std::memcpy(size.data(), &bytes, sizeof bytes);
-    return send_bytes(line, size, deadline) && send_bytes(line, text, deadline);
+    message.append(size.data(), size.size()).append(text);
+}
+
+/// Takes the first text from the message. @return nothing if it does not hold one.
+[[nodiscard]] std::optional<std::string_view> take_text(std::string_view& message) {
+    std::uint64_t bytes = 0;
+    if (message.size() < sizeof bytes) return std::nullopt;
+    std::memcpy(&bytes, message.data(), sizeof bytes);
+    message.remove_prefix(sizeof bytes);
+    if (bytes > message.size()) return std::nullopt;
+    const std::string_view text = message.substr(0, bytes);
+    message.remove_prefix(bytes);
+    return text;
+}
+
+[[nodiscard]] std::string message_of(const std::vector<std::string>& texts) {
+    std::string all;
+    for (const std::string& text : texts) append_text(all, text);
+    std::string message;
+    append_text(message, all);
+    return message;
 }
 
 [[nodiscard]] bool receive_text(const File& line, std::string& text, SteadyClock::time_point deadline) {
@@ -96,6 +118,19 @@ constexpr std::size_t most_ranks_named = 8;
     if (bytes > most_bytes) return false;
     text.resize(bytes);
     return receive_bytes(line, text, deadline);
+}
+
+/// As many as there are places for them.
+[[nodiscard]] bool receive_texts(const File& line, std::vector<std::string>& texts, SteadyClock::time_point deadline) {
+    std::string message;
+    if (!receive_text(line, message, deadline)) return false;
+    std::string_view rest = message;
+    for (std::string& each : texts) {
+        const auto text = take_text(rest);
+        if (!text) return false;
+        each = *text;
+    }
+    return rest.empty();
 }
 
 /// For its user alone from the start, and complete as soon as it is there.
@@ -232,9 +267,10 @@ std::vector<std::string> TcpWorld::gather(const std::string& mine, std::chrono::
     if (rank_ != 0) {
         // Rank 0 gives up first: it knows who is missing.
         const auto deadline = deadline_in(timeout + longest_welcome);
-        bool whole = send_text(lines_[0], mine, deadline);
-        for (std::string& each : all) whole = whole && receive_text(lines_[0], each, deadline);
-        if (!whole) throw Error{Errc::disconnected, "rank 0 is gone, or did not answer within " + time_text()};
+        std::string message;
+        append_text(message, mine);
+        if (!send_bytes(lines_[0], message, deadline) || !receive_texts(lines_[0], all, deadline))
+            throw Error{Errc::disconnected, "rank 0 is gone, or did not answer within " + time_text()};
         return all;
     }
     const auto deadline = deadline_in(timeout);
@@ -246,11 +282,10 @@ std::vector<std::string> TcpWorld::gather(const std::string& mine, std::chrono::
                     "rank " + std::to_string(rank) + " of " + std::to_string(size_) +
                         (is_late ? " did not answer within " + time_text() : " is gone") + "; see its log and host"};
     }
+    const std::string message = message_of(all);
     for (Rank rank = 1; rank < size_; ++rank) {
         // Who is gone is missed by whoever waits for it.
-        for (const std::string& each : all) {
-            if (!send_text(lines_[rank], each, deadline)) break;
-        }
+        static_cast<void>(send_bytes(lines_[rank], message, deadline));
     }
     return all;
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <utility>
 
 #include "transports/interfaces.hpp"
@@ -61,9 +62,13 @@ constexpr char has_efa = 'e';
     return true;
 }
 
-/// The next rank without shared memory; if all have it, the rank itself.
-[[nodiscard, maybe_unused]] Rank far_rank(const std::vector<std::string>& reaches, Rank from) {
+/// Whom a rank tries: the next one without shared memory; if all have it, itself. Of those who share memory, and with
+/// it their devices, the first one tries for all, as a connection is not for nothing.
+[[nodiscard, maybe_unused]] std::optional<Rank> tried_by(const std::vector<std::string>& reaches, Rank from) {
     const auto ranks = static_cast<Rank>(reaches.size());
+    for (Rank before = 0; before < from; ++before) {
+        if (share_memory(reaches, from, before)) return std::nullopt;
+    }
     for (Rank step = 1; step < ranks; ++step) {
         const Rank other = (from + step) % ranks;
         if (!share_memory(reaches, from, other)) return other;
@@ -86,14 +91,14 @@ template <class Made>
     if (!made.transport) return {.transport = nullptr, .text = {}, .why_not = std::move(made.why_not)};
     const auto ranks = static_cast<Rank>(reaches.size());
     std::uint64_t others = 0;
-    for (Rank rank = 0; rank < ranks; ++rank) others += far_rank(reaches, rank) == bootstrap.rank() ? 1 : 0;
-    const Rank far = far_rank(reaches, bootstrap.rank());
-    const auto problems = bootstrap.allgather(made.transport->probe(far, others, probe_timeout));
+    for (Rank rank = 0; rank < ranks; ++rank) others += tried_by(reaches, rank) == bootstrap.rank() ? 1 : 0;
+    const auto problems =
+        bootstrap.allgather(made.transport->probe(tried_by(reaches, bootstrap.rank()), others, probe_timeout));
     std::string text = made.transport->description();
     for (Rank rank = 0; rank < ranks; ++rank) {
         if (problems[rank].empty()) continue;
         std::string why = "rank " + std::to_string(rank) + " does not get through to rank " +
-                          std::to_string(far_rank(reaches, rank)) + " (" + problems[rank] + ") with " + text + "; ";
+                          std::to_string(*tried_by(reaches, rank)) + " (" + problems[rank] + ") with " + text + "; ";
         return {.transport = nullptr, .text = {}, .why_not = why.append(remedy)};
     }
     return {.transport = std::move(made.transport), .text = std::move(text), .why_not = {}};

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 #include <random>
-#include <vector>
 
 #include "base/clock.hpp"
 
@@ -25,12 +24,13 @@ struct TrialEvents final : TransportEvents {
 
 }  // namespace
 
-std::string try_fetch(Transport& transport, const BlobRef& blob, const Trial& trial) {
+std::string try_fetch(Transport& transport, std::optional<Rank> owner, std::size_t bytes, const Trial& trial) {
     const auto patience = std::min<std::chrono::milliseconds>(trial.timeout, 2s);  // all started just now
     const auto start = SteadyClock::now();
     TrialEvents events;
-    std::vector<std::byte> into(blob.bytes);
-    transport.fetch(blob, into, 0);
+    std::vector<std::byte> into(bytes);
+    events.ended = !owner;
+    if (owner) transport.fetch({.owner = *owner, .offset = 0, .bytes = bytes}, into, 0);
     while (!events.ended || !trial.is_idle()) {
         if (transport.poll(events) != 0) continue;
         if (SteadyClock::now() - start > (events.ended ? patience : trial.timeout)) break;
@@ -43,12 +43,14 @@ std::string try_fetch(Transport& transport, const BlobRef& blob, const Trial& tr
     return events.error;
 }
 
-std::uint64_t agree_on_a_number(Bootstrap& bootstrap) {
+Introductions introduce(Bootstrap& bootstrap, const std::string& mine) {
     std::random_device random;
-    std::uint64_t number = std::uint64_t{random()} << 32U | random();
-    const auto numbers = bootstrap.allgather({reinterpret_cast<const char*>(&number), sizeof number});
-    if (numbers.front().size() == sizeof number) std::memcpy(&number, numbers.front().data(), sizeof number);
-    return number;
+    const std::uint64_t number = std::uint64_t{random()} << 32U | random();
+    std::string message{reinterpret_cast<const char*>(&number), sizeof number};
+    Introductions all{.texts = bootstrap.allgather(message += mine), .run = number};
+    if (all.texts.front().size() >= sizeof number) std::memcpy(&all.run, all.texts.front().data(), sizeof number);
+    for (std::string& text : all.texts) text.erase(0, sizeof number);
+    return all;
 }
 
 }  // namespace penstock

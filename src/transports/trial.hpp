@@ -3,7 +3,9 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "transports/transport.hpp"
 
@@ -16,11 +18,19 @@ struct Trial {
     std::function<void()> give_up;  ///< Ends the fetch with an error.
 };
 
-/// Fetches that blob with a transport that nobody is connected to, and stays a while for those who fetch from here.
+/// Fetches the first bytes of a rank's arena with a transport that nobody is connected to, and stays a while for those
+/// who fetch from here.
+/// @param owner  Nothing for one that is only fetched from.
 /// @return what went wrong, or nothing.
-[[nodiscard]] std::string try_fetch(Transport& transport, const BlobRef& blob, const Trial& trial);
+[[nodiscard]] std::string try_fetch(Transport& transport, std::optional<Rank> owner, std::size_t bytes,
+                                    const Trial& trial);
 
-/// Collective. A random number that is the same on all ranks, and no other run's.
-[[nodiscard]] std::uint64_t agree_on_a_number(Bootstrap& bootstrap);
+struct Introductions {
+    std::vector<std::string> texts;  ///< By rank.
+    std::uint64_t run = 0;           ///< A random number that is the same on all ranks, and no other run's.
+};
+
+/// Collective.
+[[nodiscard]] Introductions introduce(Bootstrap& bootstrap, const std::string& mine);
 
 }  // namespace penstock

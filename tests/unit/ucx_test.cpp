@@ -243,10 +243,19 @@ protected:
     test::ScratchFolder folder;
 };
 
-TEST_F(UcxDevices, AreAllWhereThereIsNoBridge) {
+TEST_F(UcxDevices, AreThoseThatLeadOut) {
     make("net/eth0");
+    make("net/eth1");
 
-    EXPECT_EQ(choose({"lo", "eth0"}).use, "");
+    EXPECT_EQ(choose({"lo", "eth0", "eth1"}).use, "eth0,eth1");
+    EXPECT_THAT(choose({"lo", "eth0", "eth1"}).bridges, IsEmpty());
+}
+
+TEST_F(UcxDevices, AreAllWhereNothingLeadsOut) {
+    make("net/lo");
+
+    EXPECT_EQ(choose({"lo"}).use, "");
+    EXPECT_EQ(choose({}).use, "");
 }
 
 TEST_F(UcxDevices, LeaveBridgesOut) {
@@ -254,7 +263,7 @@ TEST_F(UcxDevices, LeaveBridgesOut) {
 
     const Devices devices = choose({"lo", "br0", "eth0"});
 
-    EXPECT_EQ(devices.use, "lo,eth0");
+    EXPECT_EQ(devices.use, "eth0");
     EXPECT_THAT(devices.bridges, ElementsAre("br0"));
 }
 

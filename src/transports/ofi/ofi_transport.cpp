@@ -47,7 +47,8 @@ public:
     [[nodiscard]] std::string_view name() const noexcept override { return "ofi"; }
     [[nodiscard]] const Capabilities& capabilities() const noexcept override { return capabilities_; }
     [[nodiscard]] const std::string& description() const noexcept override { return description_; }
-    [[nodiscard]] std::string probe(Rank rank, std::uint64_t others, std::chrono::milliseconds timeout) override;
+    [[nodiscard]] std::string probe(std::optional<Rank> rank, std::uint64_t others,
+                                    std::chrono::milliseconds timeout) override;
     [[nodiscard]] std::uint64_t registrations() const noexcept override { return rails_.registrations(); }
     [[nodiscard]] std::uint32_t rails() const noexcept override { return wire_->rails(); }
     void connect(Rank peer) override;
@@ -383,21 +384,20 @@ void OfiEndpoint::fetch(const BlobRef& blob, std::span<std::byte> into, std::uin
     blobs_->fetch(blob, into, token, how_);
 }
 
-std::string OfiEndpoint::probe(Rank rank, std::uint64_t others, std::chrono::milliseconds timeout) {
+std::string OfiEndpoint::probe(std::optional<Rank> rank, std::uint64_t others, std::chrono::milliseconds timeout) {
     std::size_t bytes = probe_bytes;  // the same on all ranks
     for (const ofi::RemoteArena& arena : rails_.arenas().front()) bytes = std::min(bytes, std::size_t{arena.bytes});
-    const BlobRef blob{.owner = rank, .offset = 0, .bytes = bytes};
-    const auto give_up = [&] { blobs_->give_up(rank, "no answer in time" + blobs_->rails_in_use()); };
+    const auto give_up = [&] { blobs_->give_up(*rank, "no answer in time" + blobs_->rails_in_use()); };
     // First by asking: whoever is read does not notice, so nobody would know when to stop helping.
     how_ = ofi::Blobs::How::try_owners;
     // What libfabric has not sent yet is not sent while nobody polls.
     const auto is_idle = [&] {
         return blobs_->answered_bytes() >= others * bytes && !blobs_->answering() && wire_->on_way() == 0;
     };
-    std::string wrong = try_fetch(*this, blob, {.timeout = timeout, .is_idle = is_idle, .give_up = give_up});
-    if (wrong.empty() && blobs_->reads()) {
+    std::string wrong = try_fetch(*this, rank, bytes, {.timeout = timeout, .is_idle = is_idle, .give_up = give_up});
+    if (rank && wrong.empty() && blobs_->reads()) {
         how_ = ofi::Blobs::How::try_reads;
-        wrong = try_fetch(*this, blob, {.timeout = timeout, .is_idle = [] { return true; }, .give_up = give_up});
+        wrong = try_fetch(*this, rank, bytes, {.timeout = timeout, .is_idle = [] { return true; }, .give_up = give_up});
     }
     how_ = ofi::Blobs::How::best;
     return wrong;
@@ -477,8 +477,7 @@ struct Found {
     } catch (const Error& error) {
         mine = std::string{"-"} + error.what();
     }
-    const auto answers = bootstrap.allgather(mine);
-    const std::uint64_t run = agree_on_a_number(bootstrap);
+    const auto [answers, run] = introduce(bootstrap, mine);
     std::string wrong = first_problem(answers);
     std::vector<ofi::Hello> hellos;
     for (Rank rank = 0; rank < answers.size() && wrong.empty(); ++rank) {

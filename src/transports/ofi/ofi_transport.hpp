@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "memory/arena.hpp"
@@ -21,8 +22,10 @@ public:
     /// In words: the version of libfabric, the provider, the device and how blobs come.
     [[nodiscard]] virtual const std::string& description() const noexcept = 0;
     /// Fetches something from that rank and answers as many fetches of others.
+    /// @param rank    Nothing for one that only answers.
     /// @param others  How many ranks name this one. @return what went wrong, or nothing.
-    [[nodiscard]] virtual std::string probe(Rank rank, std::uint64_t others, std::chrono::milliseconds timeout) = 0;
+    [[nodiscard]] virtual std::string probe(std::optional<Rank> rank, std::uint64_t others,
+                                            std::chrono::milliseconds timeout) = 0;
     /// The ways to each rank that are used side by side.
     [[nodiscard]] virtual std::uint32_t rails() const noexcept = 0;
     /// How often memory was registered.

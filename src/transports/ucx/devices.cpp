@@ -8,16 +8,14 @@ Devices choose_devices(const std::vector<std::string>& interfaces, const std::fi
                        const char* asked_for) {
     if (asked_for != nullptr || has_rdma_device(classes)) return {};
     Devices devices;
-    bool reaches_others = false;
     for (const std::string& name : interfaces) {
         if (is_bridge(name, classes)) {
             devices.bridges.push_back(name);
-            continue;
+        } else if (name != "lo") {  // UCX looks at each device anew for each connection
+            devices.use.append(devices.use.empty() ? "" : ",").append(name);
         }
-        devices.use.append(devices.use.empty() ? "" : ",").append(name);
-        reaches_others = reaches_others || name != "lo";
     }
-    if (devices.bridges.empty() || !reaches_others) return {};
+    if (devices.use.empty()) return {};
     return devices;
 }
 

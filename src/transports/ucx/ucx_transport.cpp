@@ -47,7 +47,8 @@ struct Open {
     const char* asked_for = std::getenv("UCX_NET_DEVICES");
     if (asked_for != nullptr) return std::string{"UCX_NET_DEVICES="} + asked_for;
     if (devices.use.empty()) return "all devices";
-    std::string text = "devices " + devices.use + ", not the bridge";
+    std::string text = "devices " + devices.use;
+    if (!devices.bridges.empty()) text += ", not the bridge";
     for (const std::string& bridge : devices.bridges) text += " " + bridge;
     return text + " (UCX_NET_DEVICES is not set)";
 }
@@ -70,7 +71,8 @@ public:
     [[nodiscard]] std::string_view name() const noexcept override { return "ucx"; }
     [[nodiscard]] const Capabilities& capabilities() const noexcept override { return capabilities_; }
     [[nodiscard]] const std::string& description() const noexcept override { return description_; }
-    [[nodiscard]] std::string probe(Rank rank, std::uint64_t others, std::chrono::milliseconds timeout) override;
+    [[nodiscard]] std::string probe(std::optional<Rank> rank, std::uint64_t others,
+                                    std::chrono::milliseconds timeout) override;
     void connect(Rank peer) override;
     void forget(Rank peer) override;
     [[nodiscard]] std::span<std::byte> reserve(Rank peer, std::size_t bytes) override {
@@ -327,12 +329,12 @@ void UcxWorker::fetch(const BlobRef& blob, std::span<std::byte> into, std::uint6
     blobs_->fetch(blob, into, token);
 }
 
-std::string UcxWorker::probe(Rank rank, std::uint64_t others, std::chrono::milliseconds timeout) {
+std::string UcxWorker::probe(std::optional<Rank> rank, std::uint64_t others, std::chrono::milliseconds timeout) {
     const std::size_t bytes = std::min(probe_bytes, arena_.limit_bytes());
-    return try_fetch(*this, {.owner = rank, .offset = 0, .bytes = bytes},
+    return try_fetch(*this, rank, bytes,
                      {.timeout = timeout,
                       .is_idle = [&] { return blobs_->answered() >= others; },
-                      .give_up = [&] { blobs_->give_up(rank, "no answer in time"); }});
+                      .give_up = [&] { blobs_->give_up(*rank, "no answer in time"); }});
 }
 
 }  // namespace
@@ -346,8 +348,7 @@ UcxResult make_ucx_transport(Bootstrap& bootstrap, Arena& arena) {
     } catch (const Error& error) {
         address = std::string{"-"} + error.what();
     }
-    std::vector<std::string> addresses = bootstrap.allgather(address);
-    const std::uint64_t run = agree_on_a_number(bootstrap);
+    auto [addresses, run] = introduce(bootstrap, address);
     UcxResult result;
     for (Rank rank = 0; rank < addresses.size(); ++rank) {
         std::string& text = addresses[rank];

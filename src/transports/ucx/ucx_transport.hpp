@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,8 +21,10 @@ public:
     /// In words: the version of UCX and the devices that it may use.
     [[nodiscard]] virtual const std::string& description() const noexcept = 0;
     /// Fetches something from that rank and answers as many fetches of others.
+    /// @param rank    Nothing for one that only answers.
     /// @param others  How many ranks name this one. @return what went wrong, or nothing.
-    [[nodiscard]] virtual std::string probe(Rank rank, std::uint64_t others, std::chrono::milliseconds timeout) = 0;
+    [[nodiscard]] virtual std::string probe(std::optional<Rank> rank, std::uint64_t others,
+                                            std::chrono::milliseconds timeout) = 0;
 };
 
 struct UcxResult {
