@@ -1,6 +1,7 @@
 """What an administrator gets: an installed tree has manual pages, completion and modulefiles, and the modules work in Environment
 Modules and in Lmod. PENSTOCK_BUILD and PENSTOCK_CMAKE say what is installed and with what."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -153,6 +154,63 @@ class Modulefiles(Installed):
                 self.assertNotIn(stage, path.read_text())
 
 
+class PartsOfTheProgram(Installed):
+    """HDF5 and HTTP, which it loads from files of their own when it needs them."""
+
+    def setUp(self):
+        if not list(self.prefix.glob("lib*/**/penstock_hdf5.so")):
+            self.skipTest("the program was built without HDF5, or as one piece")
+        folder = tempfile.TemporaryDirectory(prefix="penstock-parts-")
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def run_into(self, sink, program, code=0):
+        file = self.folder / f"{sink}.json"
+        file.write_text(json.dumps({"stages": [{"name": "make", "operator": "vector", "params": {"count": 3}},
+                                               {"name": "keep", "operator": sink}],
+                                    "channels": [{"from": "make", "to": "keep"}]}))
+        return call(program, "run", file, "--runs-dir", self.folder / "runs", "--no-progress", code=code)
+
+    def test_are_found_wherever_the_tree_is_moved_to(self):
+        moved = self.folder / "with a space" / "tree"
+        shutil.copytree(self.prefix, moved, symlinks=True)
+
+        self.run_into("hdf5_sink", moved / "bin" / "penstock")
+
+        self.assertTrue(list(self.folder.glob("runs/*/results/*.h5")))
+
+    def test_are_missed_by_name_and_only_by_who_needs_them(self):
+        alone = self.folder / "bin" / "penstock"
+        alone.parent.mkdir()
+        shutil.copy(self.prefix / "bin" / "penstock", alone)
+
+        self.run_into("null", alone)
+        said = self.run_into("hdf5_sink", alone, code=1).stderr
+
+        self.assertIn("penstock_hdf5.so", said)
+        self.assertIn("install the program and its modules again", said)
+
+    def test_of_another_version_are_refused(self):
+        moved = self.folder / "tree"
+        shutil.copytree(self.prefix, moved, symlinks=True)
+        (module,) = moved.glob("lib*/**/penstock_hdf5.so")
+        version = self.version.encode()
+        module.write_bytes(module.read_bytes().replace(b"\0" + version + b"\0", b"\0" + version[:-1] + b"x\0"))
+
+        said = self.run_into("hdf5_sink", moved / "bin" / "penstock", code=1).stderr
+
+        self.assertIn(f"it is of another version than {self.version}", said)
+
+    def test_hold_all_that_needs_hdf5_and_http(self):
+        if shutil.which("readelf") is None:
+            self.skipTest("readelf is missing; on Debian: apt-get install binutils")
+
+        needed = call("readelf", "--dynamic", self.prefix / "bin" / "penstock").stdout
+
+        self.assertNotIn("libhdf5", needed)
+        self.assertNotIn("httplib", needed)
+
+
 class DebianPackage(unittest.TestCase):
     def test_has_all_but_the_modulefiles_and_says_what_it_needs(self):
         for tool in ("cpack", "dpkg-deb", "dpkg-shlibdeps"):
@@ -171,6 +229,8 @@ class DebianPackage(unittest.TestCase):
                          "./usr/share/bash-completion/completions/penstock"):
             self.assertIn(expected, files)
         self.assertTrue(any(name.endswith("penstockConfig.cmake") for name in files))
+        if any(name.endswith("penstock_hdf5.so") for name in files):
+            self.assertIn("libhdf5", about)
         self.assertFalse([name for name in files if "modulefiles" in name or "lmod" in name])
         self.assertFalse([name for name in files if not name.startswith("./usr/") and name not in ("./", "./usr/")])
 

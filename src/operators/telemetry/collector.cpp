@@ -13,6 +13,7 @@
 #include "operators/number_text.hpp"
 #include "operators/pacer.hpp"
 #include "operators/progress.hpp"
+#include "operators/telemetry/info.hpp"
 #include "operators/telemetry/message.hpp"
 #include "operators/telemetry/store.hpp"
 
@@ -127,21 +128,7 @@ private:
 }  // namespace
 
 void add_telemetry_collector(Registry& registry) {
-    registry.add<TelemetryCollector>({
-        .name = "telemetry_collector",
-        .help = "Collects telemetry messages in an HDF5 file of GPUs and of time series, each value once.",
-        .input = "application/json",
-        .params = {{.name = "output",
-                    .kind = ParamKind::string,
-                    .help = "File to write, or to go on with; in the run's results unless it is absolute.",
-                    .fallback = ParamValue{std::string{"telemetry.h5"}}},
-                   {.name = "flush_interval",
-                    .kind = ParamKind::duration,
-                    .help = "How long a message may be kept before its values are in the file.",
-                    .fallback = ParamValue{std::string{"1s"}},
-                    .unit = "ms",
-                    .minimum = 0}},
-    });
+    registry.add<TelemetryCollector>(collector_info());
 }
 
 }  // namespace penstock
