@@ -26,7 +26,7 @@ using namespace std::chrono_literals;
 
 /// For each address of rank 0's host that a rank tries. All lie in one cluster.
 constexpr std::chrono::milliseconds longest_connect = 1s;
-constexpr std::chrono::milliseconds longest_greeting = 2s;
+constexpr std::size_t most_comers = 256;
 constexpr std::size_t most_addresses = 4;
 constexpr std::size_t secret_bytes = 16;
 
@@ -98,24 +98,6 @@ constexpr std::size_t secret_bytes = 16;
     return secret + std::string(10 - digits.size(), '0') + digits;
 }
 
-/// The rank that has greeted.
-[[nodiscard]] std::optional<Rank> greeted(const File& line, const std::string& secret) {
-    std::string greeting(secret.size() + 10, '\0');
-    std::size_t got = 0;
-    const auto deadline = deadline_in(longest_greeting);
-    while (got < greeting.size()) {
-        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - SteadyClock::now());
-        if (left <= 0ms || !is_ready(line, POLLIN, left)) return std::nullopt;
-        const ssize_t more = recv(line.get(), greeting.data() + got, greeting.size() - got, 0);
-        if (more <= 0) return std::nullopt;
-        got += static_cast<std::size_t>(more);
-    }
-    Rank rank = 0;
-    std::from_chars(greeting.data() + secret.size(), greeting.data() + greeting.size(), rank);
-    if (greeting != greeting_of(secret, rank)) return std::nullopt;
-    return rank;
-}
-
 /// The kernel holds a second small message back until the first one is acknowledged, which the other side does after 40
 /// ms: a second for each start.
 void send_at_once(const File& line) {
@@ -177,13 +159,59 @@ File Meeting::greet(Rank rank) const {
     return {};
 }
 
-std::optional<Meeting::Guest> Meeting::receive(const File& listener) const {
-    File line{accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
-    if (!line) return std::nullopt;
-    const auto rank = greeted(line, secret);
-    if (!rank) return std::nullopt;
-    send_at_once(line);
-    return Guest{*rank, std::move(line)};
+std::optional<Door::Guest> Door::next(std::chrono::milliseconds timeout) {
+    const auto deadline = deadline_in(timeout);
+    while (true) {
+        std::vector<pollfd> entries{{.fd = listener_.get(), .events = POLLIN, .revents = 0}};
+        for (const Comer& comer : comers_) {
+            entries.push_back({.fd = comer.line.get(), .events = POLLIN, .revents = 0});
+        }
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - SteadyClock::now());
+        const int ready =
+            ::poll(entries.data(), entries.size(), static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
+        if (ready == 0) return std::nullopt;
+        if (ready < 0) {
+            if (errno == EINTR) continue;
+            return std::nullopt;
+        }
+        for (std::size_t i = comers_.size(); i-- > 0;) {
+            if (entries[i + 1].revents == 0) continue;
+            auto guest = hear(comers_[i]);
+            if (guest || !comers_[i].line) comers_.erase(comers_.begin() + static_cast<std::ptrdiff_t>(i));
+            if (guest) return guest;
+        }
+        if (entries[0].revents != 0) let_come();
+    }
+}
+
+void Door::let_come() {
+    File line{accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
+    if (!line) return;
+    if (comers_.size() == most_comers) comers_.pop_front();  // it has had its time: ranks greet at once
+    comers_.push_back({.line = std::move(line), .said = {}});
+}
+
+/// Takes what has come. A comer without a line is turned away.
+std::optional<Door::Guest> Door::hear(Comer& comer) const {
+    std::string greeting = greeting_of(meeting_.secret, 0);
+    std::string& said = comer.said;
+    const std::size_t before = said.size();
+    said.resize(greeting.size());
+    const ssize_t more = recv(comer.line.get(), said.data() + before, said.size() - before, 0);
+    said.resize(before + static_cast<std::size_t>(std::max<ssize_t>(more, 0)));
+    if (more < 0 && (errno == EAGAIN || errno == EINTR)) return std::nullopt;
+    if (more > 0 && said.size() < greeting.size()) return std::nullopt;
+    Rank rank = 0;
+    if (more > 0) {
+        std::from_chars(said.data() + meeting_.secret.size(), said.data() + said.size(), rank);
+        greeting = greeting_of(meeting_.secret, rank);
+    }
+    if (said != greeting) {
+        comer.line = {};
+        return std::nullopt;
+    }
+    send_at_once(comer.line);
+    return Guest{rank, std::move(comer.line)};
 }
 
 }  // namespace penstock

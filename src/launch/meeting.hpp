@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <string>
 #include <vector>
@@ -26,13 +27,34 @@ struct Meeting {
 
     /// A connection to rank 0; nothing if none of its addresses answers.
     [[nodiscard]] File greet(Rank rank) const;
+};
 
+/// Where rank 0 lets in those who know the secret, as they greet. Who says nothing, or something else, keeps nobody
+/// waiting. Both arguments outlive it.
+class Door {
+public:
     struct Guest {
         Rank rank = 0;
         File line;
     };
-    /// Who waits at the door and has greeted; nothing for a stranger, and for one that is too slow.
-    [[nodiscard]] std::optional<Guest> receive(const File& listener) const;
+
+    Door(const Meeting& meeting, const File& listener) : meeting_{meeting}, listener_{listener} {}
+
+    /// The next one who has greeted. @return nothing if nobody has when the time is up.
+    [[nodiscard]] std::optional<Guest> next(std::chrono::milliseconds timeout);
+
+private:
+    struct Comer {
+        File line;
+        std::string said;
+    };
+
+    void let_come();
+    [[nodiscard]] std::optional<Guest> hear(Comer& comer) const;
+
+    const Meeting& meeting_;
+    const File& listener_;
+    std::deque<Comer> comers_;  // who have not greeted yet, the first who came first
 };
 
 /// Waits for a file. @return false when the time is up.

@@ -12,6 +12,7 @@
 #include "base/clock.hpp"
 #include "base/cores.hpp"
 #include "base/unique_handle.hpp"
+#include "launch/pmix_world.hpp"
 
 namespace penstock {
 namespace {
@@ -111,6 +112,9 @@ MpiWorld::MpiWorld(std::chrono::milliseconds timeout) : state_{std::make_unique<
     if (initialized != 0) throw Error{Errc::internal, "MPI is initialised already"};
     int provided = MPI_THREAD_SINGLE;
     MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided);
+    // The end of Open MPI's MPI_Init is a PMIx fence without data, with which Slurm 22.05 lets the ranks of a node go
+    // on when all of that node have come. Others are still inside then, and a message makes them call a null pointer.
+    meet_by_pmix(timeout_);
     int rank = 0;
     int size = 0;
     MPI_Comm_rank(MPI_COMM_WORLD, &rank);

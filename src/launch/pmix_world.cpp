@@ -10,6 +10,7 @@
 #include <pmix.h>
 
 #include "base/deadline.hpp"
+#include "launch/packed_texts.hpp"
 
 namespace penstock {
 namespace {
@@ -61,6 +62,10 @@ void on_fence(pmix_status_t status, void* fence) {
     return done.wait_until(deadline_in(timeout)) == std::future_status::ready ? done.get() : PMIX_ERR_TIMEOUT;
 }
 
+[[nodiscard]] Error foreign_text(Rank rank) {
+    return {Errc::disconnected, "rank " + std::to_string(rank) + " said something else than penstock does"};
+}
+
 }  // namespace
 
 PmixWorld::PmixWorld(std::chrono::milliseconds timeout) : timeout_{timeout} {
@@ -83,38 +88,53 @@ PmixWorld::~PmixWorld() {
 }
 
 std::vector<std::string> PmixWorld::allgather(const std::string& mine) {
+    // Rank 0 passes on what it has got from all: each question to the server costs a rank as much as a message, and for
+    // as many as there are pairs of ranks, 64 would start slower by a second.
     const std::string key = "penstock." + std::to_string(calls_++);
+    const std::string key_of_all = key + ".all";
+    if (rank_ != 0) put(key, mine);
+    join();
+    if (rank_ == 0) {
+        std::vector<std::string> all{mine};
+        for (Rank rank = 1; rank < size_; ++rank) all.push_back(text_of(rank, key));
+        put(key_of_all, pack_texts(all));
+        join();
+        return all;
+    }
+    join();
+    auto all = unpack_texts(text_of(0, key_of_all), size_);
+    if (!all) throw foreign_text(0);
+    return std::move(*all);
+}
+
+void PmixWorld::put(const std::string& key, const std::string& text) {
     pmix_value_t value;
     PMIX_VALUE_CONSTRUCT(&value);
     value.type = PMIX_BYTE_OBJECT;
     // PMIx copies it.
-    value.data.bo.bytes = const_cast<char*>(mine.data());
-    value.data.bo.size = mine.size();
+    value.data.bo.bytes = const_cast<char*>(text.data());
+    value.data.bo.size = text.size();
     check(PMIx_Put(PMIX_GLOBAL, key.c_str(), &value), "PMIx_Put");
     check(PMIx_Commit(), "PMIx_Commit");
+}
+
+void PmixWorld::join() {
     const pmix_status_t fenced = fence(timeout_);
     if (fenced == PMIX_ERR_TIMEOUT) {
         throw Error{Errc::timed_out, "not all of the " + std::to_string(size_) + " ranks joined the job within " +
                                          std::to_string(timeout_.count()) + " ms; see their logs and hosts"};
     }
     check(fenced, "PMIx_Fence");
-    std::vector<std::string> all;
+}
+
+std::string PmixWorld::text_of(Rank rank, const std::string& key) const {
     std::array<pmix_info_t, 1> info;
     const int seconds = static_cast<int>(timeout_.count() / 1000 + 1);
     PMIX_INFO_LOAD(info.data(), PMIX_TIMEOUT, &seconds, PMIX_INT);
-    for (Rank rank = 0; rank < size_; ++rank) {
-        if (rank == rank_) {
-            all.push_back(mine);
-            continue;
-        }
-        const Value theirs = get(proc_of(job_, rank), key.c_str(), info);
-        if (theirs->type != PMIX_BYTE_OBJECT) {
-            throw Error{Errc::disconnected, "rank " + std::to_string(rank) + " said something else than penstock does"};
-        }
-        const auto& bytes = theirs->data.bo;
-        all.emplace_back(bytes.bytes == nullptr ? "" : bytes.bytes, bytes.size);
-    }
-    return all;
+    const Value theirs = get(proc_of(job_, rank), key.c_str(), info);
+    if (theirs->type != PMIX_BYTE_OBJECT) throw foreign_text(rank);
+    const auto& bytes = theirs->data.bo;
+    return {bytes.bytes == nullptr ? "" : bytes.bytes, bytes.size};
 }
 
 std::string PmixWorld::describe() const {
@@ -131,6 +151,10 @@ bool PmixWorld::all_leave(std::chrono::milliseconds timeout) {
 void PmixWorld::abort(int exit_code) noexcept {
     PMIx_Abort(exit_code, "the run failed", nullptr, 0);
     std::_Exit(exit_code);
+}
+
+void meet_by_pmix(std::chrono::milliseconds timeout) {
+    if (PMIx_Initialized() != 0) static_cast<void>(fence(timeout));
 }
 
 std::unique_ptr<JobWorld> join_pmix_job(std::chrono::milliseconds timeout) {

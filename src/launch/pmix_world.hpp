@@ -27,6 +27,11 @@ public:
     [[nodiscard]] int orphan_exit_code() const noexcept override { return 1; }  // srun reports the highest of all
 
 private:
+    void put(const std::string& key, const std::string& text);
+    /// Waits for all. @throws Error{timed_out}
+    void join();
+    [[nodiscard]] std::string text_of(Rank rank, const std::string& key) const;
+
     std::chrono::milliseconds timeout_;
     Rank rank_ = 0;
     Rank size_ = 0;
@@ -34,5 +39,9 @@ private:
     bool has_left_ = false;
     std::uint64_t calls_ = 0;  ///< Of `allgather`: each has keys of its own.
 };
+
+/// Waits until all ranks of the job have come here, if something else in this process, as an MPI, has joined it through
+/// PMIx. Nothing is said of a rank that does not come.
+void meet_by_pmix(std::chrono::milliseconds timeout);
 
 }  // namespace penstock

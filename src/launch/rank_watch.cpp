@@ -145,10 +145,13 @@ std::vector<Rank> RankWatch::connect(const Setup& setup, const std::vector<Rank>
 }
 
 void RankWatch::accept(const Setup& setup, const Meeting& meeting, const File& listener, std::size_t expected) {
+    if (expected == 0) return;
     const auto deadline = deadline_in(longest_start);
-    while (expected > 0 && SteadyClock::now() < deadline && is_ready(listener, POLLIN, longest_start)) {
-        auto guest = meeting.receive(listener);
-        if (!guest || guest->rank == self_ || guest->rank >= members_.size()) continue;
+    Door door{meeting, listener};
+    while (expected > 0) {
+        auto guest = door.next(std::chrono::ceil<std::chrono::milliseconds>(deadline - SteadyClock::now()));
+        if (!guest) return;
+        if (guest->rank == self_ || guest->rank >= members_.size()) continue;
         keep_asking(guest->line);
         watched_.push_back({guest->rank, guest->line.get(), true});
         setup.lines.push_back(std::move(guest->line));

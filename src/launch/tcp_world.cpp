@@ -23,6 +23,7 @@
 #include "base/deadline.hpp"
 #include "base/quote.hpp"
 #include "launch/meeting.hpp"
+#include "launch/packed_texts.hpp"
 
 namespace penstock {
 namespace {
@@ -82,34 +83,6 @@ constexpr std::size_t most_ranks_named = 8;
     return true;
 }
 
-/// Behind its length. All in one, as each message costs both ends, and rank 0 for each rank.
-void append_text(std::string& message, std::string_view text) {
-    std::array<char, sizeof(std::uint64_t)> size;
-    const std::uint64_t bytes = text.size();
-    std::memcpy(size.data(), &bytes, sizeof bytes);
-    message.append(size.data(), size.size()).append(text);
-}
-
-/// Takes the first text from the message. @return nothing if it does not hold one.
-[[nodiscard]] std::optional<std::string_view> take_text(std::string_view& message) {
-    std::uint64_t bytes = 0;
-    if (message.size() < sizeof bytes) return std::nullopt;
-    std::memcpy(&bytes, message.data(), sizeof bytes);
-    message.remove_prefix(sizeof bytes);
-    if (bytes > message.size()) return std::nullopt;
-    const std::string_view text = message.substr(0, bytes);
-    message.remove_prefix(bytes);
-    return text;
-}
-
-[[nodiscard]] std::string message_of(const std::vector<std::string>& texts) {
-    std::string all;
-    for (const std::string& text : texts) append_text(all, text);
-    std::string message;
-    append_text(message, all);
-    return message;
-}
-
 [[nodiscard]] bool receive_text(const File& line, std::string& text, SteadyClock::time_point deadline) {
     std::array<char, sizeof(std::uint64_t)> size;
     if (!receive_bytes(line, size, deadline)) return false;
@@ -118,19 +91,6 @@ void append_text(std::string& message, std::string_view text) {
     if (bytes > most_bytes) return false;
     text.resize(bytes);
     return receive_bytes(line, text, deadline);
-}
-
-/// As many as there are places for them.
-[[nodiscard]] bool receive_texts(const File& line, std::vector<std::string>& texts, SteadyClock::time_point deadline) {
-    std::string message;
-    if (!receive_text(line, message, deadline)) return false;
-    std::string_view rest = message;
-    for (std::string& each : texts) {
-        const auto text = take_text(rest);
-        if (!text) return false;
-        each = *text;
-    }
-    return rest.empty();
 }
 
 /// For its user alone from the start, and complete as soon as it is there.
@@ -213,11 +173,11 @@ void TcpWorld::receive_all(const std::string& file) {
     lines_.resize(size_);
     const auto deadline = deadline_in(timeout_);
     Rank missing = size_ - 1;
+    Door door{meeting, listener};
     while (missing != 0) {
-        if (!is_ready(listener, POLLIN, left_until(deadline))) break;
-        auto guest = meeting.receive(listener);
-        if (!guest || guest->rank == 0 || guest->rank >= size_ || !send_bytes(guest->line, {&welcome, 1}, deadline))
-            continue;
+        auto guest = door.next(left_until(deadline));
+        if (!guest) break;
+        if (guest->rank == 0 || guest->rank >= size_ || !send_bytes(guest->line, {&welcome, 1}, deadline)) continue;
         if (!lines_[guest->rank]) --missing;  // else it has come again: the welcome was late
         lines_[guest->rank] = std::move(guest->line);
     }
@@ -263,16 +223,18 @@ std::vector<std::string> TcpWorld::allgather(const std::string& mine) {
 }
 
 std::vector<std::string> TcpWorld::gather(const std::string& mine, std::chrono::milliseconds timeout) {
-    std::vector<std::string> all(size_);
     if (rank_ != 0) {
         // Rank 0 gives up first: it knows who is missing.
         const auto deadline = deadline_in(timeout + longest_welcome);
         std::string message;
-        append_text(message, mine);
-        if (!send_bytes(lines_[0], message, deadline) || !receive_texts(lines_[0], all, deadline))
+        pack_text(message, mine);
+        if (!send_bytes(lines_[0], message, deadline) || !receive_text(lines_[0], message, deadline))
             throw Error{Errc::disconnected, "rank 0 is gone, or did not answer within " + time_text()};
-        return all;
+        auto all = unpack_texts(message, size_);
+        if (!all) throw Error{Errc::disconnected, "rank 0 said something else than penstock does"};
+        return std::move(*all);
     }
+    std::vector<std::string> all(size_);
     const auto deadline = deadline_in(timeout);
     all[0] = mine;
     for (Rank rank = 1; rank < size_; ++rank) {
@@ -282,7 +244,8 @@ std::vector<std::string> TcpWorld::gather(const std::string& mine, std::chrono::
                     "rank " + std::to_string(rank) + " of " + std::to_string(size_) +
                         (is_late ? " did not answer within " + time_text() : " is gone") + "; see its log and host"};
     }
-    const std::string message = message_of(all);
+    std::string message;
+    pack_text(message, pack_texts(all));
     for (Rank rank = 1; rank < size_; ++rank) {
         // Who is gone is missed by whoever waits for it.
         static_cast<void>(send_bytes(lines_[rank], message, deadline));

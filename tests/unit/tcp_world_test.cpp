@@ -9,6 +9,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "launch/meeting.hpp"
@@ -119,6 +120,51 @@ TEST_F(Rendezvous, LetsNobodyInWhoDoesNotKnowTheSecret) {
 
     ASSERT_TRUE(thrown[0]);
     EXPECT_THAT(thrown[0]->what(), ::testing::HasSubstr("rank 1 of 2 did not come"));
+}
+
+TEST_F(Rendezvous, WaitsForNobodyWhoSaysNothing) {
+    Meeting meeting;
+    const File listener = meeting.call();
+    if (meeting.addresses.empty()) meeting.addresses.emplace_back("127.0.0.1");
+    meeting.addresses.resize(1);
+    Meeting silent = meeting;
+    silent.secret.clear();  // what they say is shorter than a greeting
+    std::vector<File> strangers;
+    for (int i = 0; i < 300; ++i) strangers.push_back(silent.greet(7));
+    const File line = meeting.greet(2);
+    ASSERT_TRUE(line);
+
+    Door door{meeting, listener};
+    const auto guest = door.next(20s);
+
+    ASSERT_TRUE(guest);
+    EXPECT_EQ(guest->rank, 2U);
+    EXPECT_FALSE(door.next(0ms));
+}
+
+TEST_F(Rendezvous, HearsAGreetingThatComesInPieces) {
+    Meeting meeting;
+    const File listener = meeting.call();
+    if (meeting.addresses.empty()) meeting.addresses.emplace_back("127.0.0.1");
+    meeting.addresses.resize(1);
+    meeting.secret = "0000000001secret";
+    Meeting first_piece = meeting;
+    first_piece.secret.clear();
+    const File right = first_piece.greet(1);
+    const File wrong = first_piece.greet(1);
+    Door door{meeting, listener};
+    EXPECT_FALSE(door.next(50ms));
+    const auto say = [](const File& line, std::string_view text) {
+        EXPECT_EQ(send(line.get(), text.data(), text.size(), MSG_NOSIGNAL), static_cast<ssize_t>(text.size()));
+    };
+
+    say(wrong, "sacred0000000004");
+    say(right, "secret0000000005");
+    const auto guest = door.next(20s);
+
+    ASSERT_TRUE(guest);
+    EXPECT_EQ(guest->rank, 5U);
+    EXPECT_FALSE(door.next(50ms));
 }
 
 TEST_F(Rendezvous, IsForItsUserAlone) {
