@@ -17,12 +17,14 @@
 #include <penstock/error.hpp>
 #include <penstock/log.hpp>
 
+#include "base/clock.hpp"
 #include "base/log.hpp"
 #include "base/quote.hpp"
 #include "cli/command.hpp"
 #include "cli/options.hpp"
 #include "cli/run_argument.hpp"
 #include "launch/run_record.hpp"
+#include "launch/slurm.hpp"
 
 namespace penstock::cli {
 namespace {
@@ -32,6 +34,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr auto look_period = 100ms;
+constexpr auto question_period = 500ms;  // whether the run is over, for which its whole status is read
 
 struct LogsArguments {
     RunArgument run = {};
@@ -257,9 +260,15 @@ private:
     }
 
     void follow() {
+        SlurmAnswers slurm;
+        auto next_question = SteadyClock::now();
         for (;;) {
-            // Asked first: what it says last is then read.
-            const bool is_over = read_run(path_).is_over();
+            bool is_over = false;
+            if (SteadyClock::now() >= next_question) {
+                // Asked first: what it says last is then read.
+                is_over = read_run(path_, slurm).is_over();
+                next_question = SteadyClock::now() + question_period;
+            }
             open();
             merge([&](const Line& line) { print(line); });
             program_.out.flush();

@@ -61,14 +61,17 @@ fi
 
 // bash runs a trap when the command that it waits for has ended; without one it would end at once, and with it the job.
 constexpr std::string_view trap = R"(
+began=$(date +%s)
 trap : TERM # srun and its tasks get it too, and drain
 )";
 
 constexpr std::string_view tail = R"(
 code=$?
 
-# srun says 137 for a killed task, and may say 0 after a lost node. What the run has written down decides.
-if own=$("$penstock" status --runs-dir "$runs_dir" --exit-code "$SLURM_JOB_ID" 2>/dev/null) && [ "$own" != "$code" ]; then
+# srun says 137 for a killed task, and may say 0 after a lost node. What the run has written down decides, if it is of this
+# attempt: there may be one of an attempt before, or of another cluster's job of this number.
+if own=$("$penstock" status --runs-dir "$runs_dir" --exit-code --since "$began" "$SLURM_JOB_ID" 2>/dev/null) &&
+    [ "$own" != "$code" ]; then
     say "srun ended with $code; by its run directory the run ended with $own"
     code=$own
 fi
