@@ -307,14 +307,14 @@ TEST(SbatchOption, TakesTheFormsThatSbatchTakes) {
     EXPECT_THAT(sbatch_option("qos=high"), Pair("qos", "high"));
     EXPECT_THAT(sbatch_option("--constraint=a&b=c"), Pair("constraint", "a&b=c"));
     EXPECT_THAT(sbatch_option("exclusive"), Pair("exclusive", ""));
-    EXPECT_THAT(sbatch_option("-C gpu"), Pair("C", "gpu"));
-    EXPECT_THAT(sbatch_option("-Cgpu"), Pair("C", "gpu"));
+    EXPECT_THAT(sbatch_option("-C gpu"), Pair("constraint", "gpu"));
+    EXPECT_THAT(sbatch_option("-Cgpu"), Pair("constraint", "gpu"));
 }
 
 TEST(SbatchOption, RefusesWhatIsNoneAndWhatTheScriptNeeds) {
     for (const char* text : {"", "-", "--", "=x", "a b=c", "x", "--=y", "a\n"})
         EXPECT_THAT(refusal_of([&] { static_cast<void>(sbatch_option(text)); }), HasSubstr("is no option of sbatch"));
-    for (const char* text : {"ntasks=3", "-n 3", "--signal=USR1", "wrap=ls"})
+    for (const char* text : {"ntasks=3", "-n 3", "--signal=USR1", "wrap=ls", "array=0-3", "-a0-3", "-W", "-h"})
         EXPECT_THAT(refusal_of([&] { static_cast<void>(sbatch_option(text)); }), HasSubstr("is penstock's own"));
 }
 
