@@ -18,6 +18,7 @@
 #include "cli/command.hpp"
 #include "cli/options.hpp"
 #include "cli/run_argument.hpp"
+#include "cli/terminal_text.hpp"
 #include "launch/run_record.hpp"
 #include "launch/slurm.hpp"
 
@@ -81,7 +82,7 @@ int list(const Program& program, const RunsArguments& arguments) {
     } else if (paths.empty()) {
         program.out << "no runs in " << arguments.run.runs_dir << '\n';
     } else {
-        program.out << table.text();
+        program.out << without_controls(table.text(), true);
     }
     return 0;
 }
@@ -89,12 +90,12 @@ int list(const Program& program, const RunsArguments& arguments) {
 /// A number that may be missing in a file written by another version.
 [[nodiscard]] std::uint64_t number(const Json& json, const char* key) {
     const auto at = json.find(key);
-    return at != json.end() && at->is_number() ? at->get<std::uint64_t>() : 0;
+    return at != json.end() && at->is_number_unsigned() ? at->get<std::uint64_t>() : 0;
 }
 
 [[nodiscard]] std::string word(const Json& json, const char* key) {
     const auto at = json.find(key);
-    return at != json.end() && at->is_string() ? at->get<std::string>() : "";
+    return at != json.end() && at->is_string() ? without_controls(at->get<std::string>()) : "";
 }
 
 [[nodiscard]] Json list_of(const Json& json, const char* key) {
@@ -219,7 +220,7 @@ int status(const Program& program, const RunsArguments& arguments) {
             program.out << (arguments.watch ? json.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n'
                                             : json_text(json));
         } else {
-            program.out << status_text(run, arguments.instances);
+            program.out << without_controls(status_text(run, arguments.instances), true);
         }
         program.out.flush();
         if (!arguments.watch || run.is_over() || !program.out) return 0;

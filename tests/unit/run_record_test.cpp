@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -210,6 +211,9 @@ TEST_F(RunRecordTest, TellsWhereAnInstanceIs) {
         RunDirectory{path}.replace("peers/a.1.json", broken);
         EXPECT_THAT(refusal_of([&] { static_cast<void>(find_peer(path, "a", 1)); }), HasSubstr("does not say where"));
     }
+    fs::remove(path + "/peers/a.1.json");
+    ASSERT_EQ(mkfifo((path + "/peers/a.1.json").c_str(), 0600), 0);
+    EXPECT_THAT(refusal_of([&] { static_cast<void>(find_peer(path, "a", 1)); }), HasSubstr("does not say where"));
 }
 
 TEST_F(RunRecordTest, PassesOnWhatIsAskedOfIt) {
