@@ -134,6 +134,7 @@ constexpr const char* cores_option = "cpus-per-task";
     job.directory = fs::current_path().string();
     job.options = arguments.sbatch;
     for (const std::string& text : arguments.more_sbatch) job.options.push_back(sbatch_option(text));
+    for (const char* name : {"nodes", "ntasks-per-node"}) static_cast<void>(number_option(job, name));  // refused early
     const auto cores = cores_asked_for(plan, job, job.cpus_per_task);
     job.cpus_per_task = cores.value_or(job.cpus_per_task);
     const auto has = [&](const char* name) {
