@@ -1,12 +1,15 @@
 #include "launch/run_record.hpp"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <utility>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include <penstock/error.hpp>
 #include <penstock/runtime.hpp>
@@ -122,6 +125,14 @@ void check_life(RunRecord& run, SlurmAnswers& slurm) {
         if (path.is_string()) phase.earlier.emplace_back(name, path.get<std::string>());
     }
     return phase;
+}
+
+/// A path of a run that this user may not read is not to be taken for a name.
+void refuse_what_is_hidden(std::string_view word) {
+    if (word.find('/') == std::string_view::npos) return;
+    if (access((fs::path{word} / "run.json").c_str(), R_OK) == 0 || errno != EACCES) return;
+    throw Error{Errc::invalid_input, path_in_quotes(word) + " cannot be read: " + std::strerror(EACCES) +
+                                         "; a run directory is its owner's alone, who can mail you `penstock report`"};
 }
 
 [[nodiscard]] std::string names_of_newest(const std::vector<std::string>& runs) {
@@ -259,6 +270,7 @@ std::string find_run(const std::string& runs_dir, std::string_view word) {
         const fs::path whole = fs::absolute(as_path, none).lexically_normal();
         return (whole.has_filename() ? whole : whole.parent_path()).string();
     }
+    refuse_what_is_hidden(word);
     const auto runs = list_runs(runs_dir);
     if (runs.empty()) {
         throw Error{Errc::invalid_input, "there is no run in " + path_in_quotes(runs_dir) +

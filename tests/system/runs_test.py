@@ -150,6 +150,14 @@ class Hostile(RunsTestCase):
         self.assertIn("why\\x1b[2J\\x9b2J\nnext", self.penstock("status").out)
         self.assertIn("fake\\x0alines", self.penstock("status").out)
 
+    @unittest.skipUnless(os.geteuid() == 0 and shutil.which("setpriv"), "only root can be somebody else")
+    def test_of_another_user_cannot_be_read(self):
+        folder = self.run_to_end(DEMO).path
+        nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        run = self.start_command([*nobody, program(), "status", folder], cwd="/")
+        self.assert_code(run, 2)
+        self.assertIn("cannot be read: Permission denied; a run directory is its owner's alone", run.err)
+
     def test_numbers_are_none(self):
         folder = self.run_to_end(DEMO).path
         status = json.loads((folder / "status.json").read_text())
