@@ -175,9 +175,8 @@ public:
 
 private:
     [[nodiscard]] Json read_plan() const {
-        std::string text;
-        read_all(fs::path{run_.path} / "plan.json", 0, [&](std::string_view block) { text += block; });
-        Json plan = Json::parse(text, nullptr, false);
+        const auto text = run_file_text(run_.path + "/plan.json");
+        Json plan = text && is_shallow_json(*text) ? Json::parse(*text, nullptr, false) : Json{};
         if (!plan.is_object() || !plan.contains("stages")) {
             throw Error{Errc::invalid_input, "plan.json of " + path_in_quotes(run_.path) + " is broken"};
         }
@@ -189,8 +188,10 @@ private:
         if (run_.state != "completed" || run_.status.empty()) return std::nullopt;
         const Json status = Json::parse(run_.status);
         for (const Json& each : status.value("stages", Json::array())) {
-            if (each.value("name", "") == stage && each.contains("counters") && each["counters"].contains("records"))
-                return each["counters"]["records"].get<std::uint64_t>();
+            if (each.value("name", "") != stage || !each.contains("counters") || !each["counters"].contains("records"))
+                continue;
+            const Json& records = each["counters"]["records"];
+            if (records.is_number_unsigned()) return records.get<std::uint64_t>();
         }
         return std::nullopt;
     }
@@ -201,8 +202,11 @@ private:
         const std::string output = params.value("output", "");
         if (output.empty() || fs::path{output}.is_absolute()) return;
         const std::string name = stage.value("name", "");
-        constexpr int most_instances = 1'000'000;
-        const int instances = std::clamp(stage.value("instances", 1), 1, most_instances);
+        constexpr std::uint64_t most_instances = 1'000'000;
+        const auto known = stage.find("instances");
+        const bool is_count = known != stage.end() && known->is_number_unsigned();
+        const auto instances =
+            static_cast<int>(std::clamp<std::uint64_t>(is_count ? known->get<std::uint64_t>() : 1, 1, most_instances));
         std::vector<fs::path> parts;
         for (int i = 0; i < instances; ++i) {
             const fs::path part = result_path_in(results_.string(), output, instances > 1 ? i : -1);

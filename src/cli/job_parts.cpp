@@ -61,8 +61,8 @@ void ask_for(const NodeKind& kind, SbatchOptions& options) {
 }
 
 [[nodiscard]] SlurmPart part_of(const Plan& plan, const RanksOfKind& part, const SbatchOptions& common,
-                                const SbatchOptions& for_gpus, bool has_coordinator) {
-    SlurmPart made{.tasks = part.ranks};
+                                const SbatchOptions& for_gpus, bool has_coordinator, std::uint32_t least_cores) {
+    SlurmPart made{.tasks = part.ranks, .cpus_per_task = least_cores};
     for (const std::uint16_t number : part.stages)
         made.cpus_per_task = std::max(made.cpus_per_task, static_cast<std::uint32_t>(plan.stages[number].threads));
     for (const SbatchOption& option : common) {
@@ -92,7 +92,7 @@ bool asks_for_gpus(const std::pair<std::string, std::string>& option) {
            (option.first == "gres" && option.second.find("gpu") != std::string::npos);
 }
 
-void ask_for_kinds(const Plan& plan, SlurmJob& job) {
+void ask_for_kinds(const Plan& plan, SlurmJob& job, std::uint32_t least_cores) {
     const auto kinds = parts_by_kind(plan);
     if (kinds.size() == 1) {
         ask_for(kinds.front().kind, job.options);
@@ -104,7 +104,7 @@ void ask_for_kinds(const Plan& plan, SlurmJob& job) {
     }
     std::erase_if(job.options, asks_for_gpus);
     for (const RanksOfKind& kind : kinds)
-        job.parts.push_back(part_of(plan, kind, job.options, for_gpus, job.parts.empty()));
+        job.parts.push_back(part_of(plan, kind, job.options, for_gpus, job.parts.empty(), least_cores));
     job.options.clear();
 }
 

@@ -16,7 +16,7 @@ namespace penstock::cli {
 /// need.
 /// @throws Error{unsupported} if stages there say more of their place than "per_node", or say that of nodes which they
 /// share with others.
-void ask_for_kinds(const Plan& plan, SlurmJob& job);
+void ask_for_kinds(const Plan& plan, SlurmJob& job, std::uint32_t least_cores);
 
 /// "2 parts: 3 tasks on any nodes; ...", and which ranks those are. REQUIRES: it has parts.
 [[nodiscard]] std::string parts_text(const Plan& plan, const SlurmJob& job);

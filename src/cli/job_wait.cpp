@@ -11,6 +11,7 @@
 #include <penstock/runtime.hpp>
 
 #include "base/format.hpp"
+#include "base/time_text.hpp"
 #include "launch/run_record.hpp"
 
 namespace penstock::cli {
@@ -42,13 +43,48 @@ private:
     std::chrono::milliseconds next_{200};
 };
 
+/// A controller that is started anew, or has too much to do, does not end a wait of hours.
+constexpr std::chrono::minutes longest_silence{10};
+
+[[nodiscard]] std::chrono::milliseconds left_until(SteadyClock::time_point end) {
+    return std::chrono::duration_cast<std::chrono::milliseconds>(end - SteadyClock::now());
+}
+
+/// `look_at_job`, asked again while Slurm does not answer.
+[[nodiscard]] std::optional<SlurmJobState> look_patiently(const Program& program, const std::string& id,
+                                                          const Patience& patience) {
+    const auto end = std::min(patience.end, deadline_in(longest_silence));
+    Pause pause;
+    for (bool is_first = true;; is_first = false) {
+        try {
+            return look_at_job(id);
+        } catch (Error& error) {
+            const bool may_pass = error.code() == Errc::disconnected || error.code() == Errc::timed_out;
+            if (!may_pass || SteadyClock::now() >= end) {
+                error.add_context("waiting for job " + id + ", which goes on without this command");
+                throw;
+            }
+            if (is_first) program.err << "job " << id << ": " << error.what() << "; asking again" << std::endl;
+        }
+        pause.take(left_until(end));
+    }
+}
+
+/// A run that another attempt of the job has made, or a job of this number on another cluster, says nothing of this
+/// one.
+[[nodiscard]] bool is_of(const RunRecord& run, const std::optional<SlurmJobState>& job, const Patience& patience) {
+    constexpr std::int64_t most_clocks_differ_ns = 60'000'000'000;
+    const auto began = parse_time(run.started_at);
+    return began && *began >= patience.began_ns - most_clocks_differ_ns && (!job || run.slurm_restart >= job->restarts);
+}
+
 }  // namespace
 
-std::optional<SlurmJobState> end_of(const std::string& id, const Patience& patience) {
+std::optional<SlurmJobState> end_of(const Program& program, const std::string& id, const Patience& patience) {
     Pause pause;
-    auto job = look_at_job(id);
+    auto job = look_patiently(program, id, patience);
     while (job && !job->is_over() && !job->can_never_start()) {
-        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(patience.end - SteadyClock::now());
+        const auto left = left_until(patience.end);
         if (left <= 0ms) {
             throw Error{
                 Errc::timed_out,
@@ -57,13 +93,13 @@ std::optional<SlurmJobState> end_of(const std::string& id, const Patience& patie
                             format_duration(patience.limit), id, id)};
         }
         pause.take(left);
-        job = look_at_job(id);
+        job = look_patiently(program, id, patience);
     }
     return job;
 }
 
 int wait_for(const Program& program, const std::string& runs_dir, const std::string& id, const Patience& patience) {
-    const auto job = end_of(id, patience);
+    const auto job = end_of(program, id, patience);
     if (job && job->can_never_start()) {
         throw Error{Errc::failed, fmt::format("job {} waits for a job that has failed, and will never start; "
                                               "remove it with `scancel {}`",
@@ -72,7 +108,7 @@ int wait_for(const Program& program, const std::string& runs_dir, const std::str
     const std::string path = find_run_of_job(runs_dir, id);
     if (!path.empty()) {
         const RunRecord run = read_run(path);
-        if (run.is_over() && run.state != "unknown") {
+        if (run.is_over() && run.state != "unknown" && is_of(run, job, patience)) {
             program.err << fmt::format("job {}: the run is {}, exit code {}; run directory: {}\n", id, run.state,
                                        run.end_code(), path);
             if (!run.error.empty()) program.err << run.error << '\n';

@@ -19,11 +19,14 @@ struct Patience {
 
     std::chrono::milliseconds limit;
     SteadyClock::time_point end;
+    std::int64_t began_ns = static_cast<std::int64_t>(wall_ns());
 };
 
 /// Waits until a job is over or can never start. @return nothing if Slurm no longer knows it.
-/// @throws Error{timed_out} when the patience is over; the job goes on.
-[[nodiscard]] std::optional<SlurmJobState> end_of(const std::string& id, const Patience& patience);
+/// @throws Error{timed_out} when the patience is over; the job goes on. Error{disconnected} if Slurm does not answer
+/// for ten minutes.
+[[nodiscard]] std::optional<SlurmJobState> end_of(const Program& program, const std::string& id,
+                                                  const Patience& patience);
 
 /// Waits for the end of a job and says how its run has ended. @return the exit code of the run.
 /// @throws Error{failed} for a job that can never start, Error{disconnected} where neither Slurm nor a run directory

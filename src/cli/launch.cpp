@@ -123,7 +123,7 @@ int wait_for_chain(const Program& program, const LaunchArguments& arguments, con
         const std::string& id = jobs.at(phase.name);
         const auto failed = std::ranges::find_if(phase.after, [&](const auto& name) { return codes.contains(name); });
         if (failed != phase.after.end()) {
-            static_cast<void>(end_of(id, patience));
+            static_cast<void>(end_of(program, id, patience));
             program.err << fmt::format("job {}: phase {} is not started, as phase {} has not succeeded\n", id,
                                        phase.name, *failed);
             codes.emplace(phase.name, codes.at(*failed));

@@ -1,9 +1,10 @@
 #include "cli/launch_job.hpp"
 
 #include <algorithm>
-#include <cstdlib>
+#include <charconv>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -87,6 +88,20 @@ void place_tasks(const Plan& plan, SlurmJob& job) {
     return asked == Launch::automatic && can_go_without ? Launch::tcp : asked;
 }
 
+/// What the user asks for goes to the step as well: srun does not take it from the job.
+constexpr const char* cores_option = "cpus-per-task";
+
+[[nodiscard]] std::optional<std::uint32_t> cores_asked_for(const Plan& plan, SlurmJob& job, std::uint32_t threads) {
+    const auto is_it = [](const auto& option) { return option.first == cores_option; };
+    if (std::ranges::none_of(job.options, is_it)) return std::nullopt;
+    const std::uint32_t cores = number_option(job, cores_option);
+    std::erase_if(job.options, is_it);
+    if (cores >= threads) return cores;
+    throw Error{Errc::invalid_input,
+                fmt::format("a task of pipeline '{}' needs {} cores, and --{} must be that many at least; leave it out",
+                            plan.pipeline, threads, cores_option)};
+}
+
 /// @param fills  Whether a stage of it fills its job; or no stage of any phase does, so that --ntasks is about all
 /// jobs.
 [[nodiscard]] Launching prepare(const LaunchArguments& arguments, Plan of_job, bool fills) {
@@ -119,6 +134,9 @@ void place_tasks(const Plan& plan, SlurmJob& job) {
     job.directory = fs::current_path().string();
     job.options = arguments.sbatch;
     for (const std::string& text : arguments.more_sbatch) job.options.push_back(sbatch_option(text));
+    for (const char* name : {"nodes", "ntasks-per-node"}) static_cast<void>(number_option(job, name));  // refused early
+    const auto cores = cores_asked_for(plan, job, job.cpus_per_task);
+    job.cpus_per_task = cores.value_or(job.cpus_per_task);
     const auto has = [&](const char* name) {
         return std::ranges::find(job.options, name, &std::pair<std::string, std::string>::first) != job.options.end();
     };
@@ -138,7 +156,7 @@ void place_tasks(const Plan& plan, SlurmJob& job) {
                                                                      arguments.drain_time + most_early_warning);
         job.options.emplace_back("time", std::to_string(minutes.count()));
     }
-    ask_for_kinds(plan, job);
+    ask_for_kinds(plan, job, cores.value_or(1));
     launching.script = sbatch_script(job);
     return launching;
 }
@@ -163,12 +181,19 @@ std::vector<std::string> passed_words(const LaunchArguments& arguments, Launch l
     return words;
 }
 
+/// As many nodes as Slurm can have at most.
+constexpr std::uint32_t most_of_anything = 65536;
+
 std::uint32_t number_option(const SlurmJob& job, const char* name) {
     std::uint32_t number = 0;
     for (const auto& [key, value] : job.options) {
         if (key != name || value.empty()) continue;
-        number = static_cast<std::uint32_t>(std::strtoul(value.c_str(), nullptr, 10));
-        if (value.find_first_not_of("0123456789") != std::string::npos) number = 0;  // "2-4" nodes
+        number = 0;
+        if (value.find_first_not_of("0123456789") != std::string::npos) continue;  // "2-4" nodes
+        const auto read = std::from_chars(value.data(), value.data() + value.size(), number);
+        if (read.ec == std::errc{} && number <= most_of_anything) continue;
+        throw Error{Errc::invalid_input, fmt::format("--{} {} is more than any cluster has; write at most {}", name,
+                                                     value, most_of_anything)};
     }
     return number;
 }

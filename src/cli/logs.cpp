@@ -17,12 +17,15 @@
 #include <penstock/error.hpp>
 #include <penstock/log.hpp>
 
+#include "base/clock.hpp"
 #include "base/log.hpp"
 #include "base/quote.hpp"
 #include "cli/command.hpp"
 #include "cli/options.hpp"
 #include "cli/run_argument.hpp"
+#include "cli/terminal_text.hpp"
 #include "launch/run_record.hpp"
+#include "launch/slurm.hpp"
 
 namespace penstock::cli {
 namespace {
@@ -32,6 +35,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr auto look_period = 100ms;
+constexpr auto question_period = 500ms;  // whether the run is over, for which its whole status is read
 
 struct LogsArguments {
     RunArgument run = {};
@@ -94,21 +98,6 @@ struct Line {
     return line;
 }
 
-/// What would steer the terminal, or look like another line, is shown instead.
-[[nodiscard]] std::string without_controls(const std::string& text) {
-    const auto steers = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
-    if (std::none_of(text.begin(), text.end(), steers)) return text;
-    std::string safe;
-    for (const char c : text) {
-        if (steers(c)) {
-            safe += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
-        } else {
-            safe += c;
-        }
-    }
-    return safe;
-}
-
 /// "20:42:34.123 consumer.0  warn: message  key=value".
 [[nodiscard]] std::string text_of(const Line& line) {
     const Json json = json_of(line.text);
@@ -139,23 +128,28 @@ class LogFile {
 public:
     explicit LogFile(const fs::path& path) : file_{path, std::ios::binary} {}
 
-    /// The next whole line; nothing if there is none yet.
+    /// The next whole line; nothing if there is none yet. Of one that is longer than any that a run writes, the
+    /// beginning.
     [[nodiscard]] std::optional<Line> next() {
-        std::string part;
         file_.clear();
-        if (!std::getline(file_, part)) return std::nullopt;
-        if (file_.eof()) {  // its end is still to come
-            rest_ += part;
-            return std::nullopt;
+        for (;;) {
+            file_.getline(block_.data(), static_cast<std::streamsize>(block_.size()));
+            const auto got = static_cast<std::size_t>(file_.gcount());
+            const bool has_end = file_.good();
+            if (rest_.size() < longest_line) rest_.append(block_.data(), has_end ? got - 1 : got);
+            if (has_end) return line_of(std::exchange(rest_, {}));
+            if (file_.eof() || got == 0) return std::nullopt;  // its end is still to come
+            file_.clear();
         }
-        if (rest_.empty()) return line_of(std::move(part));
-        return line_of(std::exchange(rest_, {}) + part);
     }
     /// What stands behind the last end of line: the writer was killed, or is writing.
     [[nodiscard]] std::string rest() { return std::exchange(rest_, {}); }
 
 private:
+    static constexpr std::size_t longest_line = 1U << 20U;
+
     std::ifstream file_;
+    std::string block_ = std::string(8U << 10U, '\0');
     std::string rest_;
 };
 
@@ -257,9 +251,15 @@ private:
     }
 
     void follow() {
+        SlurmAnswers slurm;
+        auto next_question = SteadyClock::now();
         for (;;) {
-            // Asked first: what it says last is then read.
-            const bool is_over = read_run(path_).is_over();
+            bool is_over = false;
+            if (SteadyClock::now() >= next_question) {
+                // Asked first: what it says last is then read.
+                is_over = read_run(path_, slurm).is_over();
+                next_question = SteadyClock::now() + question_period;
+            }
             open();
             merge([&](const Line& line) { print(line); });
             program_.out.flush();

@@ -14,10 +14,13 @@
 #include "base/clock.hpp"
 #include "base/format.hpp"
 #include "base/table.hpp"
+#include "base/time_text.hpp"
 #include "cli/command.hpp"
 #include "cli/options.hpp"
 #include "cli/run_argument.hpp"
+#include "cli/terminal_text.hpp"
 #include "launch/run_record.hpp"
+#include "launch/slurm.hpp"
 
 namespace penstock::cli {
 namespace {
@@ -34,6 +37,7 @@ struct RunsArguments {
     bool instances = false;
     bool exit_code = false;
     bool path = false;
+    std::int64_t since_s = 0;  // since 1970; 0 for whenever
     std::chrono::milliseconds timeout{30'000};
 };
 
@@ -64,8 +68,9 @@ int list(const Program& program, const RunsArguments& arguments) {
     const auto paths = list_runs(arguments.run.runs_dir);
     auto json = Json::array();
     Table table{{"RUN", "PIPELINE", "STATE", "EXIT", "ELAPSED", "STARTED"}};
+    SlurmAnswers slurm;
     for (const std::string& path : paths) {
-        const RunRecord run = read_run(path);
+        const RunRecord run = read_run(path, slurm);
         if (program.json) json.push_back(summary_json(run));
         const bool has_code = run.is_over() && run.state != "lost" && run.state != "unknown";
         table.add({run.name(), run.phase.name.empty() ? run.pipeline : run.pipeline + ", " + run.phase_words(),
@@ -77,7 +82,7 @@ int list(const Program& program, const RunsArguments& arguments) {
     } else if (paths.empty()) {
         program.out << "no runs in " << arguments.run.runs_dir << '\n';
     } else {
-        program.out << table.text();
+        program.out << without_controls(table.text(), true);
     }
     return 0;
 }
@@ -85,12 +90,12 @@ int list(const Program& program, const RunsArguments& arguments) {
 /// A number that may be missing in a file written by another version.
 [[nodiscard]] std::uint64_t number(const Json& json, const char* key) {
     const auto at = json.find(key);
-    return at != json.end() && at->is_number() ? at->get<std::uint64_t>() : 0;
+    return at != json.end() && at->is_number_unsigned() ? at->get<std::uint64_t>() : 0;
 }
 
 [[nodiscard]] std::string word(const Json& json, const char* key) {
     const auto at = json.find(key);
-    return at != json.end() && at->is_string() ? at->get<std::string>() : "";
+    return at != json.end() && at->is_string() ? without_controls(at->get<std::string>()) : "";
 }
 
 [[nodiscard]] Json list_of(const Json& json, const char* key) {
@@ -184,15 +189,26 @@ int print_exit_code(const Program& program, const RunRecord& run) {
     return 0;
 }
 
+void refuse_older(const RunRecord& run, std::int64_t since_s) {
+    constexpr std::int64_t ns_of_s = 1'000'000'000;
+    const auto began = parse_time(run.started_at);
+    if (began && *began / ns_of_s >= since_s) return;
+    throw Error{Errc::failed, run.name() + " began before --since, at " +
+                                  (began ? run.started_at : "a time that run.json does not say") +
+                                  "; there is no newer one of that name or job"};
+}
+
 int status(const Program& program, const RunsArguments& arguments) {
     const std::string path = arguments.run.find();
+    if (arguments.since_s > 0) refuse_older(read_run(path), arguments.since_s);
     if (arguments.path) {
         program.out << path << '\n';
         return 0;
     }
     if (arguments.exit_code) return print_exit_code(program, read_run(path));
+    SlurmAnswers slurm;
     for (;;) {
-        const RunRecord run = read_run(path);
+        const RunRecord run = read_run(path, slurm);
         if (program.json) {
             Json json = summary_json(run);
             if (!run.error.empty()) json["error"] = run.error;
@@ -204,7 +220,7 @@ int status(const Program& program, const RunsArguments& arguments) {
             program.out << (arguments.watch ? json.dump(-1, ' ', false, Json::error_handler_t::replace) + '\n'
                                             : json_text(json));
         } else {
-            program.out << status_text(run, arguments.instances);
+            program.out << without_controls(status_text(run, arguments.instances), true);
         }
         program.out.flush();
         if (!arguments.watch || run.is_over() || !program.out) return 0;
@@ -215,7 +231,8 @@ int status(const Program& program, const RunsArguments& arguments) {
 
 int cancel(const Program& program, const RunsArguments& arguments) {
     const std::string path = arguments.run.find();
-    RunRecord run = read_run(path);
+    SlurmAnswers slurm;
+    RunRecord run = read_run(path, slurm);
     if (run.is_over()) {
         program.out << run.name() << " is over: " << run.state << '\n';
         return 0;
@@ -224,7 +241,7 @@ int cancel(const Program& program, const RunsArguments& arguments) {
     const auto deadline = SteadyClock::now() + arguments.timeout;
     while (!run.is_over() && SteadyClock::now() < deadline) {
         std::this_thread::sleep_for(look_period);
-        run = read_run(path);
+        run = read_run(path, slurm);
     }
     if (!run.is_over()) {
         throw Error{
@@ -283,6 +300,10 @@ void add_runs(CLI::App& app, Program& program) {
     one->add_flag("--instances", arguments->instances, "A line for each instance");
     one->add_flag("--exit-code", arguments->exit_code, "Only the exit code of a run that is over");
     one->add_flag("--path", arguments->path, "Only the path of the directory of the run");
+    one->add_option("--since", arguments->since_s,
+                    "Refuse a run that began before; seconds since 1970, as `date +%s` says")
+        ->check(CLI::NonNegativeNumber)
+        ->type_name("SECONDS");
     add_json_flag(*one, program, "Print it as JSON; with --watch one line each time");
     one->footer(examples({"penstock status", "penstock status streaming-demo --watch"}));
     set_action(*one, program, arguments, status);

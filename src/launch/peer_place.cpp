@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -36,10 +34,9 @@ constexpr std::string_view suffix = ".json";
 }
 
 [[nodiscard]] Json object_in(const fs::path& path) {
-    std::ifstream file{path, std::ios::binary};
-    const std::string text{std::istreambuf_iterator<char>{file}, {}};
-    if (!is_shallow_json(text)) return {};
-    return Json::parse(text, nullptr, false);
+    const auto text = run_file_text(path.string());
+    if (!text || !is_shallow_json(*text)) return {};
+    return Json::parse(*text, nullptr, false);
 }
 
 [[nodiscard]] std::string word(const Json& json, const char* key) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <map>
 #include <thread>
 #include <utility>
@@ -248,6 +249,21 @@ private:
     StopRequest done_ = StopRequest::none;
 };
 
+/// Somebody may have removed the run directory: files that are still open take what is written to them, and are gone.
+void check_directory(const RunContext& run, RunSnapshot& last, Logger& log) {
+    std::error_code unknown;
+    if (std::filesystem::status(run.directory.results(), unknown).type() != std::filesystem::file_type::not_found)
+        return;
+    const Error lost{Errc::failed, "the run directory " + path_in_quotes(run.directory.path()) +
+                                       " was removed while the run went on; what was written there is lost"};
+    log.error(lost.what());
+    if (!run.takes_signals) return;  // the answers of somebody's program are not there
+    last.error = last.error.empty() ? lost.what() : last.error + "\n" + lost.what();
+    if (last.state == RunState::failed) return;
+    last.state = RunState::failed;
+    last.exit_code = exit_code(lost.code());
+}
+
 [[nodiscard]] std::vector<std::string> transport_names(const RunContext& run, const Process& process, Logger& log) {
     for (const std::string& note : process.transports.notes()) log.info(note);
     std::vector<std::string> names{"none"};
@@ -380,6 +396,7 @@ RunSnapshot run_coordinator(const RunContext& run, Bootstrap& bootstrap, Supervi
         log->error(last.error);
     }
     progress.end();
+    check_directory(run, last, *log);
     const std::string report = snapshot_json(run.plan, last, run.directory.path());
     files.write("status.json", report);
     files.write("stats.json", report);

@@ -45,6 +45,21 @@ constexpr std::string_view another_place = "choose a writable place with --runs-
                                    std::string{otherwise}};
 }
 
+void remove_keeping_errno(const std::string& path) noexcept {
+    const int why = errno;
+    unlink(path.c_str());
+    errno = why;
+}
+
+/// For this process alone: the folder may be somebody else's, who has put a link or a pipe where the file is to be.
+[[nodiscard]] File fresh_file(const std::string& path) {
+    constexpr int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    File file{open(path.c_str(), flags, 0600)};
+    if (file || errno != EEXIST) return file;
+    unlink(path.c_str());
+    return File{open(path.c_str(), flags, 0600)};
+}
+
 void make_folder(const std::string& path) {
     if (mkdir(path.c_str(), 0700) != 0) throw file_error("cannot make the folder", path);
 }
@@ -100,21 +115,22 @@ void make_folder(const std::string& path) {
 }  // namespace
 
 void replace_file(const std::string& path, std::string_view text, std::string_view otherwise) {
-    const std::string fresh = path + ".new";
-    const File file{open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600)};
+    const std::string fresh = fmt::format("{}.{}.new", path, getpid());
+    const File file = fresh_file(fresh);
     if (!file) throw file_error("cannot write", fresh, otherwise);
     while (!text.empty()) {
         const ssize_t written = write(file.get(), text.data(), text.size());
         if (written < 0 && errno == EINTR) continue;
         if (written < 0) {
-            const int why = errno;
-            unlink(fresh.c_str());
-            errno = why;
+            remove_keeping_errno(fresh);
             throw file_error("cannot write", path, otherwise);
         }
         text.remove_prefix(static_cast<std::size_t>(written));
     }
-    if (rename(fresh.c_str(), path.c_str()) != 0) throw file_error("cannot replace", path, otherwise);
+    if (rename(fresh.c_str(), path.c_str()) != 0) {
+        remove_keeping_errno(fresh);
+        throw file_error("cannot replace", path, otherwise);
+    }
 }
 
 std::string HostInfo::encode() const {

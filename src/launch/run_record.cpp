@@ -1,11 +1,15 @@
 #include "launch/run_record.hpp"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <utility>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include <penstock/error.hpp>
 #include <penstock/runtime.hpp>
@@ -31,6 +35,13 @@ constexpr const char* request_file = "request";
     return json;
 }
 
+/// Whether it is a whole number that this type can hold.
+template <class T>
+[[nodiscard]] bool is_whole(const Json& json) {
+    if (json.is_number_unsigned()) return std::in_range<T>(json.get<std::uint64_t>());
+    return json.is_number_integer() && std::in_range<T>(json.get<std::int64_t>());
+}
+
 /// Its value if it is there and of that kind.
 template <class T>
 [[nodiscard]] T value_of(const Json& json, const char* key, T fallback) {
@@ -38,8 +49,19 @@ template <class T>
     if (at == json.end()) return fallback;
     if constexpr (std::is_same_v<T, std::string>)
         return at->is_string() ? at->get<std::string>() : fallback;
-    else
+    else if constexpr (std::is_floating_point_v<T>)
         return at->is_number() ? at->get<T>() : fallback;
+    else
+        return is_whole<T>(*at) ? at->get<T>() : fallback;
+}
+
+/// What a process can end with; that of a failure where the file says that there was one, and no such code.
+[[nodiscard]] int exit_code_in(const Json& status, const std::string& state) {
+    constexpr int largest = 255;
+    const int failed = exit_code(Errc::failed);
+    const int code = value_of<int>(status, "exit_code", status.contains("exit_code") ? failed : 0);
+    const bool has_failed = state == "failed" || state == "cancelled";
+    return code < 0 || code > largest || (code == 0 && has_failed) ? failed : code;
 }
 
 [[nodiscard]] bool is_run(const fs::path& path) {
@@ -63,7 +85,7 @@ template <class T>
 }
 
 /// A run that says that it goes on.
-void check_life(RunRecord& run) {
+void check_life(RunRecord& run, SlurmAnswers& slurm) {
     if (run.coordinator.is_in_reach()) {
         if (run.coordinator.is_alive() || has_said_how_it_ended(run)) return;
         run.state = "lost";
@@ -71,7 +93,7 @@ void check_life(RunRecord& run) {
                                run.coordinator.pid, run.coordinator.host);
         return;
     }
-    const auto end = end_of_job({run.slurm_job, run.slurm_cluster, run.slurm_restart});
+    const auto end = slurm.end_of({run.slurm_job, run.slurm_cluster, run.slurm_restart});
     if (!end.empty()) {
         if (has_said_how_it_ended(run)) return;
         run.state = "lost";
@@ -103,6 +125,14 @@ void check_life(RunRecord& run) {
         if (path.is_string()) phase.earlier.emplace_back(name, path.get<std::string>());
     }
     return phase;
+}
+
+/// A path of a run that this user may not read is not to be taken for a name.
+void refuse_what_is_hidden(std::string_view word) {
+    if (word.find('/') == std::string_view::npos) return;
+    if (access((fs::path{word} / "run.json").c_str(), R_OK) == 0 || errno != EACCES) return;
+    throw Error{Errc::invalid_input, path_in_quotes(word) + " cannot be read: " + std::strerror(EACCES) +
+                                         "; a run directory is its owner's alone, who can mail you `penstock report`"};
 }
 
 [[nodiscard]] std::string names_of_newest(const std::vector<std::string>& runs) {
@@ -168,6 +198,11 @@ bool is_shallow_json(std::string_view text) noexcept {
 }
 
 RunRecord read_run(const std::string& path) {
+    SlurmAnswers slurm;
+    return read_run(path, slurm);
+}
+
+RunRecord read_run(const std::string& path, SlurmAnswers& slurm) {
     RunRecord run{.path = path};
     const Json about = json_of(run_file_text(path + "/run.json"));
     run.pipeline = value_of<std::string>(about, "pipeline", "");
@@ -191,11 +226,11 @@ RunRecord read_run(const std::string& path) {
     if (!status.is_null()) run.status = std::move(*text);
     run.state = value_of<std::string>(status, "state", "starting");
     if (run.pipeline.empty()) run.pipeline = value_of<std::string>(status, "pipeline", "");
-    run.exit_code = value_of<int>(status, "exit_code", 0);
+    run.exit_code = exit_code_in(status, run.state);
     run.error = value_of<std::string>(status, "error", "");
     constexpr double longest_s = 1e9;  // 30 years: no run takes more
     run.elapsed_s = std::clamp(value_of<double>(status, "elapsed_s", 0.0), 0.0, longest_s);
-    if (!run.is_over()) check_life(run);
+    if (!run.is_over()) check_life(run, slurm);
     return run;
 }
 
@@ -235,6 +270,7 @@ std::string find_run(const std::string& runs_dir, std::string_view word) {
         const fs::path whole = fs::absolute(as_path, none).lexically_normal();
         return (whole.has_filename() ? whole : whole.parent_path()).string();
     }
+    refuse_what_is_hidden(word);
     const auto runs = list_runs(runs_dir);
     if (runs.empty()) {
         throw Error{Errc::invalid_input, "there is no run in " + path_in_quotes(runs_dir) +
@@ -246,10 +282,11 @@ std::string find_run(const std::string& runs_dir, std::string_view word) {
     for (const std::string& run : runs) {
         const std::string name = fs::path{run}.filename().string();
         if (name == word) return run;
-        if (name.starts_with(word)) matches.push_back(run);
+        // The id of a job is never the beginning of a name: the run of another pipeline would stand for the job.
+        if (name.starts_with(word) && !is_job_id(word)) matches.push_back(run);
     }
     if (matches.size() == 1) return matches.front();
-    if (matches.empty() && is_job_id(word)) {
+    if (is_job_id(word)) {
         if (std::string of_job = find_run_of_job(runs_dir, word); !of_job.empty()) return of_job;
     }
     if (matches.empty()) {

@@ -12,6 +12,8 @@
 
 namespace penstock {
 
+class SlurmAnswers;
+
 /// A run as its directory tells it: from any machine that sees the directory, during the run and after it, however it
 /// ended.
 struct RunRecord {
@@ -59,6 +61,8 @@ struct RunRecord {
 
 /// Never throws for what it finds in the directory: that makes the state "unknown" at worst.
 [[nodiscard]] RunRecord read_run(const std::string& path);
+/// For whoever reads several runs, or one again and again.
+[[nodiscard]] RunRecord read_run(const std::string& path, SlurmAnswers& slurm);
 
 /// The paths of the runs in a folder, newest first; empty if there is no such folder.
 [[nodiscard]] std::vector<std::string> list_runs(const std::string& runs_dir);

@@ -64,9 +64,10 @@ constexpr const char* job_fields = "State:|,Reason:|,exit_code:|,RestartCnt:|,No
     throw Error{code, "sbatch refuses the job: " + message + "; " + remedy_for(code)};
 }
 
-/// Of the cluster that this machine belongs to; empty if that cannot be told.
+/// Of the cluster that this machine belongs to; empty if that is not said. @throws Error if Slurm does not answer.
 [[nodiscard]] std::string cluster_here() {
     const auto answer = answer_of({"scontrol", "show", "config"}, {}, longest_answer);
+    if (answer.exit_code != 0) throw Error{Errc::disconnected, "scontrol cannot tell of the cluster: " + said(answer)};
     constexpr std::string_view key = "ClusterName";
     const auto at = answer.out.find(std::string{"\n"} + std::string{key});
     if (at == std::string::npos) return {};
@@ -137,14 +138,26 @@ std::optional<int> part_of_job(const std::string& id, const std::string& node) {
     return std::nullopt;
 }
 
-std::string end_of_job(const SlurmAttempt& attempt) noexcept {
+std::string SlurmAnswers::ask(const SlurmAttempt& attempt) {
+    if (!cluster_) cluster_ = cluster_here();
+    if (attempt.cluster != *cluster_) return {};
+    const auto job = look_at_job(std::string{attempt.job});
+    if (!job) return "has ended";
+    if (job->is_over()) return "has ended (" + job->state + ")";
+    return job->restarts > attempt.restart ? "was requeued" : "";
+}
+
+std::string SlurmAnswers::end_of(const SlurmAttempt& attempt) noexcept {
     try {
-        if (!is_job_id(attempt.job) || !find_program("squeue") || attempt.cluster != cluster_here()) return {};
-        const auto job = look_at_job(std::string{attempt.job});
-        if (!job) return "has ended";
-        if (job->is_over()) return "has ended (" + job->state + ")";
-        return job->restarts > attempt.restart ? "was requeued" : "";
+        if (!is_job_id(attempt.job) || !find_program("squeue")) return {};
+        Answer& answer = answers_[std::string{attempt.job} + " " + std::to_string(attempt.restart) + " " +
+                                  std::string{attempt.cluster}];
+        const auto now = SteadyClock::now();
+        if (now < answer.until || now < asked_again_at_) return answer.end;
+        answer = {.end = ask(attempt), .until = SteadyClock::now() + kept};
+        return answer.end;
     } catch (const std::exception&) {
+        asked_again_at_ = SteadyClock::now() + left_alone;
         return {};
     }
 }

@@ -1,10 +1,14 @@
 #pragma once
 
+#include <chrono>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include <penstock/error.hpp>
+
+#include "base/clock.hpp"
 
 namespace penstock {
 
@@ -49,8 +53,27 @@ struct SlurmAttempt {
     std::string_view cluster;
     int restart = 0;
 };
-/// How it ended, "has ended (TIMEOUT)" or "was requeued"; empty if it goes on, or if this machine cannot tell.
-[[nodiscard]] std::string end_of_job(const SlurmAttempt& attempt) noexcept;
+/// What Slurm says of jobs, kept for a while: a controller serves all users, and whoever looks at runs again and again
+/// need not ask it each time. One that does not answer is left alone for longer.
+class SlurmAnswers {
+public:
+    static constexpr std::chrono::seconds kept{5};
+    static constexpr std::chrono::seconds left_alone{60};
+
+    /// How it ended, "has ended (TIMEOUT)" or "was requeued"; empty if it goes on, or if this machine cannot tell.
+    [[nodiscard]] std::string end_of(const SlurmAttempt& attempt) noexcept;
+
+private:
+    struct Answer {
+        std::string end;
+        SteadyClock::time_point until;
+    };
+    [[nodiscard]] std::string ask(const SlurmAttempt& attempt);
+
+    std::map<std::string, Answer> answers_;  // by job, restart and cluster
+    std::optional<std::string> cluster_;     // that this machine belongs to
+    SteadyClock::time_point asked_again_at_{};
+};
 
 // For the tests:
 /// The error behind a refusal of sbatch.

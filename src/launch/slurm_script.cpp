@@ -61,14 +61,17 @@ fi
 
 // bash runs a trap when the command that it waits for has ended; without one it would end at once, and with it the job.
 constexpr std::string_view trap = R"(
+began=$(date +%s)
 trap : TERM # srun and its tasks get it too, and drain
 )";
 
 constexpr std::string_view tail = R"(
 code=$?
 
-# srun says 137 for a killed task, and may say 0 after a lost node. What the run has written down decides.
-if own=$("$penstock" status --runs-dir "$runs_dir" --exit-code "$SLURM_JOB_ID" 2>/dev/null) && [ "$own" != "$code" ]; then
+# srun says 137 for a killed task, and may say 0 after a lost node. What the run has written down decides, if it is of this
+# attempt: there may be one of an attempt before, or of another cluster's job of this number.
+if own=$("$penstock" status --runs-dir "$runs_dir" --exit-code --since "$began" "$SLURM_JOB_ID" 2>/dev/null) &&
+    [ "$own" != "$code" ]; then
     say "srun ended with $code; by its run directory the run ended with $own"
     code=$own
 fi
@@ -163,6 +166,26 @@ unset SLURM_NTASKS_PER_NODE # the room of a node; srun takes it for the number o
     return text;
 }
 
+/// The long name of an option: what is decided by a name must see it however it is written. The letter if it has none.
+[[nodiscard]] std::string name_of_letter(const std::string& letter) {
+    constexpr std::array<std::pair<char, const char*>, 35> names{
+        {{'A', "account"},       {'a', "array"},      {'B', "extra-node-info"},
+         {'b', "begin"},         {'C', "constraint"}, {'c', "cpus-per-task"},
+         {'D', "chdir"},         {'d', "dependency"}, {'e', "error"},
+         {'F', "nodefile"},      {'G', "gpus"},       {'H', "hold"},
+         {'h', "help"},          {'i', "input"},      {'J', "job-name"},
+         {'k', "no-kill"},       {'L', "licenses"},   {'M', "clusters"},
+         {'m', "distribution"},  {'N', "nodes"},      {'n', "ntasks"},
+         {'O', "overcommit"},    {'o', "output"},     {'p', "partition"},
+         {'Q', "quiet"},         {'q', "qos"},        {'S', "core-spec"},
+         {'s', "oversubscribe"}, {'t', "time"},       {'u', "usage"},
+         {'V', "version"},       {'v', "verbose"},    {'W', "wait"},
+         {'w', "nodelist"},      {'x', "exclude"}}};
+    const auto* const known =
+        std::ranges::find(names, letter.empty() ? '\0' : letter[0], &std::pair<char, const char*>::first);
+    return known == names.end() ? letter : known->second;
+}
+
 }  // namespace
 
 std::string sbatch_script(const SlurmJob& job) {
@@ -198,7 +221,9 @@ std::string sbatch_script(const SlurmJob& job) {
 }
 
 std::pair<std::string, std::string> sbatch_option(const std::string& text) {
-    constexpr std::array<std::string_view, 8> own{"ntasks", "n", "chdir", "D", "signal", "parsable", "wait", "wrap"};
+    // An array would be several runs that one id stands for; the last ones make no job.
+    constexpr std::array<std::string_view, 11> own{"ntasks", "chdir",     "signal", "parsable", "wait",   "wrap",
+                                                   "array",  "test-only", "help",   "usage",    "version"};
     const bool is_short = text.size() >= 2 && text[0] == '-' && text[1] != '-';
     std::string name = text.starts_with("--") ? text.substr(2) : is_short ? text.substr(1) : text;
     std::string value;
@@ -206,6 +231,7 @@ std::pair<std::string, std::string> sbatch_option(const std::string& text) {
     value = name.substr(end);
     name.resize(end);
     if (value.starts_with('=') || value.starts_with(' ')) value.erase(0, 1);
+    if (is_short) name = name_of_letter(name);
     const auto is_letter = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-'; };
     if (name.empty() || name[0] == '-' || !std::ranges::all_of(name, is_letter) || (!is_short && name.size() == 1)) {
         throw Error{Errc::invalid_input,

@@ -6,8 +6,10 @@
 #include <optional>
 
 #include "base/quote.hpp"
+#include "memory/metadata_entries.hpp"
 #include "memory/payload_body.hpp"
 #include "operators/number_text.hpp"
+#include "operators/pattern_fill.hpp"
 
 namespace penstock {
 
@@ -34,15 +36,29 @@ RawDraft copy_of(const Payload& in, Output& out) {
     RawDraft copy = draft_of(out, in.dtype(), in.shape());
     if (!bytes.empty()) std::memcpy(copy.bytes().data(), bytes.data(), std::min(bytes.size(), copy.size_bytes()));
     copy.set_format(in.format());
+    if (const auto start = in.metadata().integer(pattern_key)) copy.set(pattern_key, *start);
     return copy;
 }
 
-bool carry_metadata(const Payload& in, RawDraft& draft) {
-    const auto carried = in.metadata().encoded();
-    if (carried.empty()) return true;
+namespace {
+
+[[nodiscard]] bool append(std::span<const std::byte> encoded, RawDraft& draft) {
+    if (encoded.empty()) return true;
     MetaBytes& own = draft.body()->metadata;
-    if (own.view().size() + carried.size() > max_metadata_bytes) return false;
-    std::memcpy(own.grow(carried.size()), carried.data(), carried.size());
+    if (own.view().size() + encoded.size() > max_metadata_bytes) return false;
+    std::memcpy(own.grow(encoded.size()), encoded.data(), encoded.size());
+    return true;
+}
+
+}  // namespace
+
+bool carry_metadata(const Payload& in, RawDraft& draft) {
+    auto rest = in.metadata().encoded();
+    // Only `pattern` itself has such an entry; all others are carried at once.
+    if (!in.metadata().find(pattern_key)) return append(rest, draft);
+    for (auto before = rest; const auto entry = next_metadata_entry(rest); before = rest) {
+        if (entry->key != pattern_key && !append(before.first(before.size() - rest.size()), draft)) return false;
+    }
     return true;
 }
 

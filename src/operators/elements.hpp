@@ -42,7 +42,8 @@ void with_numbers(const Payload& in, MalformedRecords& malformed, Use&& use) {
 /// A draft with the bytes and the format of a payload.
 [[nodiscard]] RawDraft copy_of(const Payload& in, Output& out);
 
-/// Appends the metadata of `in` to that of the draft, whose own values are found first.
+/// Appends the metadata of `in` to that of the draft, whose own values are found first. What `pattern` says of bytes
+/// that it wrote stays behind: the draft has others.
 /// @return false if there is no room for them.
 [[nodiscard]] bool carry_metadata(const Payload& in, RawDraft& draft);
 

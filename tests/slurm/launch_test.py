@@ -535,6 +535,19 @@ class Kinds(SlurmTestCase):
         wait_until(lambda: set(state_of(job).split()) == {"FAILED"}, "the end of both parts", LONGEST_JOB_S)
         self.assert_drained(folder, signal.SIGTERM)
 
+    def test_start_again_together_by_a_requeue(self):
+        job = self.submit(placed(ENDLESS, processor={"constraint": "gpu"}))
+        first = self.folder_of_job(job, restart=0)
+        self.wait_for_rows(first)
+        slurm("scontrol", "requeue", job)
+        again = self.folder_of_job(job, restart=1)
+        self.wait_for_rows(again)
+
+        self.assertNotEqual(first.path, again.path)
+        self.assertTrue(set(self.nodes_of(again)["processor"]) <= {"n3", "n4"})
+        self.assert_code(self.command("cancel", job, "--runs-dir", self.runs_dir), 0)
+        self.assert_drained(again, signal.SIGTERM)
+
     def test_are_explained_by_slurm_too(self):
         run = self.launch(placed(WIDE, processor={"constraint": "gpu"}), "--dry-run")
         self.assert_code(run, 0)
@@ -618,6 +631,18 @@ class Stopped(SlurmTestCase):
         self.assertIn(old["state"], ("cancelled", "lost"))
         now = json.loads(self.command("status", job, "--runs-dir", self.runs_dir, "--json").out)
         self.assertEqual((now["path"], now["state"]), (str(again.path), "running"))
+
+
+    def test_by_a_requeue_is_not_taken_for_the_attempt_before(self):
+        path = self.folder / "gone.json"
+        path.write_text(json.dumps(line_of(stage("producer", "records", total_batches=2), stage("consumer", "csv_sink"))))
+        job = self.submit(path)
+        self.wait_for_job(job, "COMPLETED")
+        path.unlink()
+        slurm("scontrol", "requeue", job)
+
+        self.wait_for_job(job, "FAILED")
+        self.assertNotIn("by its run directory", self.output_of(job))
 
 
 class Broken(SlurmTestCase):

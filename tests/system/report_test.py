@@ -92,7 +92,20 @@ class Report(RunTestCase):
         self.report(folder.name, "-o", target)
 
         self.assertIn("streaming-demo", target.read_text())
-        self.assertFalse((folder / "report.html.new").exists())
+        self.assertEqual(sorted(folder.glob("report*")), [folder / "report.html"])
+
+    def test_replaces_no_file_of_a_run(self):
+        folder = self.run_to_end(DEMO).path
+        (self.folder / "link").symlink_to(folder / "status.json")
+        for output in (folder / "status.json", folder / "results" / "results.csv", folder / "logs" / "coordinator.jsonl",
+                       folder / "results" / ".." / "plan.json", self.folder / "link"):
+            with self.subTest(output=output):
+                before = output.read_bytes()
+                self.assertIn("is a file of the run itself", self.report("-o", output, code=2).err)
+                self.assertEqual(output.read_bytes(), before)
+        self.report("-o", folder / "page.html")
+        self.report()
+        self.report()
 
     def test_is_refused_where_it_cannot_be_written(self):
         self.run_to_end(DEMO)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import unittest
 
@@ -130,6 +131,63 @@ class Status(RunsTestCase):
         os.utime(path, (1_600_000_000, 1_600_000_000))
 
 
+class Hostile(RunsTestCase):
+    """A run directory is another user's, who may write what they like."""
+
+    def change(self, path, **values):
+        path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+    def test_text_does_not_steer_the_terminal(self):
+        folder = self.run_to_end(DEMO).path
+        status = json.loads((folder / "status.json").read_text())
+        status["stages"][0].update(name="fake\nlines", counters={"\x1b[1m": 1})
+        self.change(folder / "status.json", state="failed", error="why\x1b[2J\u009b2J\nnext", stages=status["stages"])
+        self.change(folder / "run.json", pipeline="\x1b]0;title\x07", host="\x1b[7m")
+
+        for words in (("status",), ("status", "--instances"), ("list",)):
+            shown = self.penstock(*words).out
+            self.assertEqual([c for c in shown if ord(c) < 32 and c != "\n" or 0x7f <= ord(c) < 0xa0], [], words)
+        self.assertIn("why\\x1b[2J\\x9b2J\nnext", self.penstock("status").out)
+        self.assertIn("fake\\x0alines", self.penstock("status").out)
+
+    @unittest.skipUnless(os.geteuid() == 0 and shutil.which("setpriv"), "only root can be somebody else")
+    def test_of_another_user_cannot_be_read(self):
+        folder = self.run_to_end(DEMO).path
+        nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        run = self.start_command([*nobody, program(), "status", folder], cwd="/")
+        self.assert_code(run, 2)
+        self.assertIn("cannot be read: Permission denied; a run directory is its owner's alone", run.err)
+
+    def test_numbers_are_none(self):
+        folder = self.run_to_end(DEMO).path
+        status = json.loads((folder / "status.json").read_text())
+        for each in status["channels"]:
+            each.update(bytes=1e300, published=-3)
+        self.change(folder / "status.json", exit_code=1e300, elapsed_s=-1, channels=status["channels"])
+
+        self.assertEqual(self.penstock("status", "--exit-code").out, "1\n")
+        self.assertNotRegex(self.penstock("status").out, r"\d{15}")
+
+    def test_pipes_are_not_waited_for(self):
+        run = self.start_endless()
+        folder = self.only_folder().path
+        for path in (folder / "peers" / "producer.0.json", folder / "plan.json"):
+            path.unlink()
+            os.mkfifo(path)
+        self.assertIn("does not say where the instance is",
+                      self.command("exec", "--runs-dir", self.runs_dir, "--stage", "producer", "--", "true").err)
+        self.cancel_and_wait(run)
+        self.assertIn("plan.json of", self.penstock("collect", "--output-dir", self.folder / "c", code=2).err)
+
+    def test_that_was_removed_while_it_went_on_has_failed(self):
+        run = self.start_endless()
+        shutil.rmtree(self.only_folder().path)
+        run.send(signal.SIGTERM)
+
+        self.assert_code(run, 1)
+        self.assertIn("was removed while the run went on; what was written there is lost", run.err)
+
+
 class Cancel(RunsTestCase):
     def test_drains_and_waits_for_the_end(self):
         run = self.start_endless()
@@ -200,6 +258,17 @@ class Logs(RunsTestCase):
         self.assert_code(follow, 0)
         self.assertIn("Asked through the run directory to stop", follow.out)
         self.assertIn("Consumer finished:", follow.out)
+
+    def test_of_a_line_that_never_ends_are_its_beginning(self):
+        folder = self.run_to_end(DEMO)
+        with open(folder.path / "logs" / "consumer.0.jsonl", "a") as log:
+            log.write("z" * (3 << 20) + "\nafter\n")
+
+        lines = self.penstock("logs", "--stage", "consumer").out.splitlines()
+
+        self.assertIn("after", lines)
+        self.assertLess(1 << 20, max(map(len, lines)))
+        self.assertLess(max(map(len, lines)), 2 << 20)
 
     def test_show_what_a_killed_process_left_of_a_line(self):
         folder = self.run_to_end(DEMO)

@@ -93,13 +93,14 @@ TEST(Launch, PrintsTheScriptWithTheOptionsOfTheRunAndOfSbatch) {
                        "--transport=mpi", "--no-progress", "--runs-dir", "r", "--drain-time", "90s"});
 
     EXPECT_EQ(answer.code, 0) << answer.err;
-    EXPECT_THAT(answer.out,
-                AllOf(HasSubstr("#SBATCH --ntasks=6\n"), HasSubstr("#SBATCH --signal=USR1@90\n"),
-                      HasSubstr("#SBATCH --partition=gpu\n#SBATCH --exclusive\n#SBATCH --qos=high\n#SBATCH -C big\n"),
-                      HasSubstr(" " + demo +
-                                " --set=processor.instances=3 --set=producer.total_batches=7 --transport=mpi "
-                                "--no-progress\n"),
-                      HasSubstr("/r\n"), HasSubstr("\nsrun --mpi=pmix")));
+    EXPECT_THAT(
+        answer.out,
+        AllOf(HasSubstr("#SBATCH --ntasks=6\n"), HasSubstr("#SBATCH --signal=USR1@90\n"),
+              HasSubstr("#SBATCH --partition=gpu\n#SBATCH --exclusive\n#SBATCH --qos=high\n#SBATCH --constraint=big\n"),
+              HasSubstr(" " + demo +
+                        " --set=processor.instances=3 --set=producer.total_batches=7 --transport=mpi "
+                        "--no-progress\n"),
+              HasSubstr("/r\n"), HasSubstr("\nsrun --mpi=pmix")));
 }
 
 TEST(Launch, DoesNotLeaveAJobWaitingForOneThatHasFailed) {
@@ -107,6 +108,18 @@ TEST(Launch, DoesNotLeaveAJobWaitingForOneThatHasFailed) {
                 HasSubstr("#SBATCH --dependency=afterok:1\n#SBATCH --kill-on-invalid-dep=yes\n"));
     EXPECT_THAT(penstock_with({"launch", demo, "--print", "-d", "afterok:1", "--sbatch=kill-on-invalid-dep=no"}).out,
                 Not(HasSubstr("=yes")));
+}
+
+TEST(Launch, KnowsAnOptionOfSbatchHoweverItIsWritten) {
+    const auto script = [](std::vector<std::string> words) {
+        words.insert(words.begin(), {"launch", demo, "--print"});
+        return penstock_with(words).out;
+    };
+    EXPECT_THAT(script({"--sbatch=-d afterok:1"}),
+                HasSubstr("--dependency=afterok:1\n#SBATCH --kill-on-invalid-dep=yes\n"));
+    EXPECT_THAT(script({"--sbatch=-c8"}), AllOf(HasSubstr("#SBATCH --ntasks=5\n#SBATCH --cpus-per-task=8\n"),
+                                                HasSubstr(" --ntasks=5 --cpus-per-task=8 ")));
+    EXPECT_THAT(script({"--sbatch=cpus-per-task=8", "--launch", "local"}), HasSubstr("#SBATCH --cpus-per-task=8\n"));
 }
 
 TEST(Launch, IsOneTaskForProcessesOfItsOwn) {
@@ -138,29 +151,33 @@ TEST_P(BadCommandLine, IsInvalidInput) {
     EXPECT_THAT(answer.err, AllOf(StartsWith("penstock: invalid input: "), HasSubstr(GetParam().message)));
 }
 
-INSTANTIATE_TEST_SUITE_P(Program, BadCommandLine,
-                         testing::Values(BadWords{{"run"}, "file is required; see `penstock run --help`"},
-                                         BadWords{{"run", demo, "surplus"}, "unexpected argument \"surplus\""},
-                                         BadWords{{"run", demo, "--launch", "slurm"}, "use one of auto, local, mpi"},
-                                         BadWords{{"launch", demo, "-n", "3"}, "needs 5 tasks"},
-                                         BadWords{{"launch", demo, "--sbatch", "wrap=ls"}, "is penstock's own"},
-                                         BadWords{{"launch", demo, "--print", "-J", "a\nb"}, "control character"},
-                                         BadWords{{"launch", demo, "--wait-timeout", "1s"}, "is for --wait"},
-                                         BadWords{{"run", demo, "--idle", "spni"}, "did you mean \"spin\"?"},
-                                         BadWords{{"run", demo, "--transport", "tcp"}, "unknown transport \"tcp\""},
-                                         BadWords{{"run", demo, "--arena-mib", "0"}, "--arena-mib"},
-                                         BadWords{{"run", demo, "--arena-mib", "much"}, "--arena-mib"},
-                                         BadWords{{"run", demo, "--stall-timeout", "30"}, "is no duration"},
-                                         BadWords{{"run", demo, "--log-level", "loud"},
-                                                  "use one of debug, info, warn, error"},
-                                         BadWords{{"run", demo, "--set", "nothing"}, "write stage.param=value"},
-                                         BadWords{{"run", demo, "--set", "consumr.x=1"}, "did you mean \"consumer\"?"},
-                                         BadWords{{"run", "/no/such/file.json"}, "no such file"},
-                                         BadWords{{"plan", demo, "--set", "consumer.instances=0"}, "from 1 to 100000"},
-                                         BadWords{{"help", "rnu"}, "did you mean \"run\"?"},
-                                         BadWords{{"--jsno"}, "unknown option \"--jsno\""},
-                                         BadWords{{"completion", "tcsh"}, "use one of bash, zsh, fish"},
-                                         BadWords{{"operators", "record"}, "did you mean \"records\"?"}));
+INSTANTIATE_TEST_SUITE_P(
+    Program, BadCommandLine,
+    testing::Values(BadWords{{"run"}, "file is required; see `penstock run --help`"},
+                    BadWords{{"run", demo, "surplus"}, "unexpected argument \"surplus\""},
+                    BadWords{{"run", demo, "--launch", "slurm"}, "use one of auto, local, mpi"},
+                    BadWords{{"launch", demo, "-n", "3"}, "needs 5 tasks"},
+                    BadWords{{"launch", demo, "--sbatch", "wrap=ls"}, "is penstock's own"},
+                    BadWords{{"launch", demo, "--sbatch=-a 0-3"}, "is penstock's own"},
+                    BadWords{{"launch", demo, "--sbatch=test-only"}, "is penstock's own"},
+                    BadWords{{"launch", demo, "--print", "--sbatch=-c4", "--launch", "local"}, "needs 5 cores"},
+                    BadWords{{"launch", demo, "--dry-run", "-N", "4294967297"}, "more than any"},
+                    BadWords{{"launch", demo, "--print", "-J", "a\nb"}, "control character"},
+                    BadWords{{"launch", demo, "--wait-timeout", "1s"}, "is for --wait"},
+                    BadWords{{"run", demo, "--idle", "spni"}, "did you mean \"spin\"?"},
+                    BadWords{{"run", demo, "--transport", "tcp"}, "unknown transport \"tcp\""},
+                    BadWords{{"run", demo, "--arena-mib", "0"}, "--arena-mib"},
+                    BadWords{{"run", demo, "--arena-mib", "much"}, "--arena-mib"},
+                    BadWords{{"run", demo, "--stall-timeout", "30"}, "is no duration"},
+                    BadWords{{"run", demo, "--log-level", "loud"}, "use one of debug, info, warn, error"},
+                    BadWords{{"run", demo, "--set", "nothing"}, "write stage.param=value"},
+                    BadWords{{"run", demo, "--set", "consumr.x=1"}, "did you mean \"consumer\"?"},
+                    BadWords{{"run", "/no/such/file.json"}, "no such file"},
+                    BadWords{{"plan", demo, "--set", "consumer.instances=0"}, "from 1 to 100000"},
+                    BadWords{{"help", "rnu"}, "did you mean \"run\"?"},
+                    BadWords{{"--jsno"}, "unknown option \"--jsno\""},
+                    BadWords{{"completion", "tcsh"}, "use one of bash, zsh, fish"},
+                    BadWords{{"operators", "record"}, "did you mean \"records\"?"}));
 
 TEST(Program, ReportsErrorsAsJsonWhenAsked) {
     const auto answer = penstock_with({"validate", "/no/such/file.json", "--json"});

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "operators/pattern_fill.hpp"
 #include "support/processor_test.hpp"
 
 namespace penstock {
@@ -328,6 +329,25 @@ TEST_F(Join, WaitsForThePartnerAndKeepsTheOrderOfTheChannels) {
     EXPECT_EQ(counted("joined"), 2U);
     finish();
     EXPECT_EQ(counted("unmatched"), 0U);
+}
+
+TEST_F(Join, SaysNothingOfThePatternThatItsPartnersHad) {
+    start("join", params({{"by", text("user_id")}}));
+    for (const std::uint16_t channel : {std::uint16_t{0}, std::uint16_t{1}}) {
+        auto draft = out_.draft<std::byte>(16);
+        fill_pattern(draft.bytes(), 7);
+        draft.set(pattern_key, 7);
+        draft.set("run", 3);
+        draft.set_user_id(1);
+        process(through(channel, out_.sealed(std::move(draft))));
+    }
+
+    ASSERT_EQ(out_.emitted.size(), 1U);
+    EXPECT_FALSE(out_.emitted[0].metadata().find(pattern_key));
+    EXPECT_EQ(out_.emitted[0].metadata().integer("run"), 3);
+    FakeContext context;
+    make_builtin<Sink>("null", {}, context)->consume(out_.emitted[0]);
+    EXPECT_EQ(context.counters["payloads"], 1U);
 }
 
 TEST_F(Join, FindsPartnersByTheIdThatTheyShare) {

@@ -124,6 +124,27 @@ TEST_F(RunDirectoryTest, ReplacesFilesAsAWhole) {
     EXPECT_THAT(files_below(directory.path()), ElementsAre("status.json"));
 }
 
+TEST_F(RunDirectoryTest, FollowsNoLinkAndWaitsForNoPipeInTheWayOfItsFile) {
+    const auto directory = RunDirectory::create(base.string(), "demo");
+    const fs::path precious = base / "precious";
+    std::ofstream{precious} << "mine";
+    const std::string beside = directory.path() + "/request." + std::to_string(getpid()) + ".new";
+
+    fs::create_symlink(precious, beside);
+    directory.replace("request", "drain");
+    ASSERT_EQ(mkfifo(beside.c_str(), 0600), 0);
+    directory.replace("request", "abort");
+
+    EXPECT_EQ(contents(precious), "mine");
+    EXPECT_EQ(contents(directory.path() + "/request"), "abort");
+}
+
+TEST_F(RunDirectoryTest, LeavesNothingBehindOfAFileThatCannotBeReplaced) {
+    const auto directory = RunDirectory::create(base.string(), "demo");
+    EXPECT_EQ(error_of([&] { directory.replace("results", "text"); }).code(), Errc::invalid_input);
+    EXPECT_TRUE(files_below(directory.path()).empty());
+}
+
 TEST_F(RunDirectoryTest, ReportsAFileThatCannotBeWritten) {
     const RunDirectory gone{(base / "gone").string()};
 

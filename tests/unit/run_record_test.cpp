@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -108,7 +109,7 @@ TEST_F(RunRecordTest, IsUnknownWhenNothingCanBeRead) {
     // Values of other kinds are as good as none.
     const RunRecord odd = read_run(make("odd", R"({"state": "completed", "exit_code": "x", "error": 1})"));
     EXPECT_EQ(odd.state, "completed");
-    EXPECT_EQ(odd.exit_code, 0);
+    EXPECT_EQ(odd.exit_code, 1);
     EXPECT_EQ(read_run((runs / "none").string()).state, "unknown");
 }
 
@@ -142,6 +143,29 @@ TEST_F(RunRecordTest, IsFoundByTheJobOfSlurmThatItIs) {
     EXPECT_EQ(read_run(older).slurm_restart, 1);
     EXPECT_EQ(read_run(older).end_code(), 3);
     EXPECT_THAT(refusal_of([&] { static_cast<void>(find_run(runs.string(), "4712")); }), HasSubstr("no run \"4712\""));
+}
+
+TEST_F(RunRecordTest, OfAnotherPipelineWhoseNameBeginsWithTheIdIsNotThatOfTheJob) {
+    make("47-of-another-pipeline", R"({"state": "completed"})");
+    EXPECT_THAT(refusal_of([&] { static_cast<void>(find_run(runs.string(), "47")); }), HasSubstr("no run \"47\""));
+
+    const std::string of_job = make("demo", R"({"state": "failed", "exit_code": 3})");
+    RunDirectory{of_job}.replace("run.json", R"({"slurm_job_id": "47"})");
+    EXPECT_EQ(find_run(runs.string(), "47"), of_job);
+    EXPECT_EQ(find_run(runs.string(), "47-"), (runs / "47-of-another-pipeline").string());
+}
+
+TEST_F(RunRecordTest, HasACodeThatAProcessCanHaveWhateverTheFileSays) {
+    for (const char* code :
+         {"1e300", "-1", "256", "4294967296", "18446744073709551615", "2.5", "\"0\"", "null", "{}"}) {
+        const auto path =
+            make("absurd", std::string{R"({"state": "completed", "elapsed_s": 1, "exit_code": )"} + code + "}");
+        EXPECT_EQ(read_run(path).end_code(), 1) << code;
+    }
+    EXPECT_EQ(read_run(make("silent", R"({"state": "failed"})")).end_code(), 1);
+    EXPECT_EQ(read_run(make("wrong", R"({"state": "cancelled", "exit_code": 0})")).end_code(), 1);
+    EXPECT_EQ(read_run(make("right", R"({"state": "cancelled", "exit_code": 143})")).end_code(), 143);
+    EXPECT_EQ(read_run(make("well", R"({"state": "completed"})")).end_code(), 0);
 }
 
 TEST_F(RunRecordTest, KnowsItsPhaseAndTheRunsOfThoseBefore) {
@@ -187,6 +211,9 @@ TEST_F(RunRecordTest, TellsWhereAnInstanceIs) {
         RunDirectory{path}.replace("peers/a.1.json", broken);
         EXPECT_THAT(refusal_of([&] { static_cast<void>(find_peer(path, "a", 1)); }), HasSubstr("does not say where"));
     }
+    fs::remove(path + "/peers/a.1.json");
+    ASSERT_EQ(mkfifo((path + "/peers/a.1.json").c_str(), 0600), 0);
+    EXPECT_THAT(refusal_of([&] { static_cast<void>(find_peer(path, "a", 1)); }), HasSubstr("does not say where"));
 }
 
 TEST_F(RunRecordTest, PassesOnWhatIsAskedOfIt) {

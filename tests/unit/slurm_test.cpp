@@ -292,6 +292,13 @@ TEST(SbatchScript, EndsAsTheRunDoesByItsDirectoryElseAsSrun) {
     EXPECT_EQ(end_of_script("exit 127", "exit 2"), 127);
 }
 
+TEST(SbatchScript, AsksOnlyForTheRunOfThisAttempt) {
+    const std::string now = bash("date +%s");
+    const std::string penstock = "while [ $# -gt 1 ] && [ \"$1\" != --since ]; do shift; done; [ \"$2\" -ge " +
+                                 now.substr(0, now.find('\n')) + " ] && echo 6";
+    EXPECT_EQ(end_of_script("exit 0", penstock), 6);
+}
+
 TEST(SbatchScript, OutlivesASignalForAsLongAsTheRunDrains) {
     EXPECT_EQ(end_of_script("kill -TERM $PPID; exit 7", "exit 2"), 7);
 }
@@ -300,14 +307,14 @@ TEST(SbatchOption, TakesTheFormsThatSbatchTakes) {
     EXPECT_THAT(sbatch_option("qos=high"), Pair("qos", "high"));
     EXPECT_THAT(sbatch_option("--constraint=a&b=c"), Pair("constraint", "a&b=c"));
     EXPECT_THAT(sbatch_option("exclusive"), Pair("exclusive", ""));
-    EXPECT_THAT(sbatch_option("-C gpu"), Pair("C", "gpu"));
-    EXPECT_THAT(sbatch_option("-Cgpu"), Pair("C", "gpu"));
+    EXPECT_THAT(sbatch_option("-C gpu"), Pair("constraint", "gpu"));
+    EXPECT_THAT(sbatch_option("-Cgpu"), Pair("constraint", "gpu"));
 }
 
 TEST(SbatchOption, RefusesWhatIsNoneAndWhatTheScriptNeeds) {
     for (const char* text : {"", "-", "--", "=x", "a b=c", "x", "--=y", "a\n"})
         EXPECT_THAT(refusal_of([&] { static_cast<void>(sbatch_option(text)); }), HasSubstr("is no option of sbatch"));
-    for (const char* text : {"ntasks=3", "-n 3", "--signal=USR1", "wrap=ls"})
+    for (const char* text : {"ntasks=3", "-n 3", "--signal=USR1", "wrap=ls", "array=0-3", "-a0-3", "-W", "-h"})
         EXPECT_THAT(refusal_of([&] { static_cast<void>(sbatch_option(text)); }), HasSubstr("is penstock's own"));
 }
 
@@ -352,19 +359,42 @@ TEST(Slurm, TellsOfTheEndOfAJobOnlyWhereItBelongs) {
     FakePrograms programs;
     programs.add("scontrol", "printf 'Configuration\\nClusterId = 3\\nClusterName             = here\\nX = 1\\n'");
     programs.add("squeue", "echo 'TIMEOUT|TimeLimit|0|0|n1|'");
-    EXPECT_EQ(end_of_job({"12", "here", 0}), "has ended (TIMEOUT)");
-    EXPECT_EQ(end_of_job({"12", "there", 0}), "");
-    EXPECT_EQ(end_of_job({"", "here", 0}), "");
+    EXPECT_EQ(SlurmAnswers{}.end_of({"12", "here", 0}), "has ended (TIMEOUT)");
+    EXPECT_EQ(SlurmAnswers{}.end_of({"12", "there", 0}), "");
+    EXPECT_EQ(SlurmAnswers{}.end_of({"", "here", 0}), "");
 
     programs.add("squeue", "echo 'RUNNING|None|0|1|n1|'");
-    EXPECT_EQ(end_of_job({"12", "here", 0}), "was requeued");
-    EXPECT_EQ(end_of_job({"12", "here", 1}), "");
+    EXPECT_EQ(SlurmAnswers{}.end_of({"12", "here", 0}), "was requeued");
+    EXPECT_EQ(SlurmAnswers{}.end_of({"12", "here", 1}), "");
 
     programs.add("squeue", "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1");
-    EXPECT_EQ(end_of_job({"12", "here", 0}), "has ended");
+    EXPECT_EQ(SlurmAnswers{}.end_of({"12", "here", 0}), "has ended");
 
     programs.add("squeue", "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1");
-    EXPECT_EQ(end_of_job({"12", "here", 0}), "");
+    EXPECT_EQ(SlurmAnswers{}.end_of({"12", "here", 0}), "");
+}
+
+TEST(SlurmAnswers, AreKeptAWhileAndNotAskedForEachTime) {
+    FakePrograms programs;
+    programs.add("scontrol", "echo scontrol >> " + programs.path("asked") + "; printf '\nClusterName = here\n'");
+    programs.add("squeue", "echo squeue >> " + programs.path("asked") + "; echo 'RUNNING|None|0|0|n1|'");
+    SlurmAnswers answers;
+    for (int i = 0; i < 10; ++i) EXPECT_EQ(answers.end_of({"12", "here", 0}), "");
+    EXPECT_EQ(bash("cat " + programs.path("asked")), "scontrol\nsqueue\n");
+
+    programs.add("squeue", "echo 'TIMEOUT|TimeLimit|0|0|n1|'");
+    EXPECT_EQ(answers.end_of({"13", "here", 0}), "has ended (TIMEOUT)");
+    EXPECT_EQ(answers.end_of({"13", "there", 0}), "");
+    EXPECT_EQ(answers.end_of({"13", "here", 1}), "has ended (TIMEOUT)");
+}
+
+TEST(SlurmAnswers, AreNotWaitedForAgainWhereTheControllerIsSilent) {
+    FakePrograms programs;
+    programs.add("scontrol", "echo x >> " + programs.path("asked") + "; exit 1");
+    programs.add("squeue", "echo x >> " + programs.path("asked") + "; exit 1");
+    SlurmAnswers answers;
+    for (const char* job : {"1", "2", "3"}) EXPECT_EQ(answers.end_of({job, "here", 0}), "");
+    EXPECT_EQ(bash("cat " + programs.path("asked")), "x\n");
 }
 
 TEST(ChildCommand, HandsOverWhatItReadsAndSays) {
