@@ -15,12 +15,14 @@
 #include <penstock/error.hpp>
 #include <penstock/plan.hpp>
 
+#include "base/quote.hpp"
 #include "base/table.hpp"
 #include "cli/command.hpp"
 #include "cli/options.hpp"
 #include "doctor/diagnosis.hpp"
 #include "doctor/heat_map.hpp"
 #include "doctor/job_peers.hpp"
+#include "doctor/png.hpp"
 #include "launch/job_launch.hpp"
 #include "launch/process_identity.hpp"
 #include "launch/run_directory.hpp"
@@ -46,6 +48,7 @@ struct DoctorArguments {
     double seconds = 5;
     bool together = false;
     std::string svg = {};
+    std::string png = {};
 };
 
 [[nodiscard]] std::string plural(std::size_t count, std::string_view what) {
@@ -203,6 +206,9 @@ int tell_peers(const Program& program, const DoctorArguments& arguments, const d
     if (!arguments.svg.empty()) {
         replace_file(arguments.svg, doctor::heat_map_svg(matrix), "write it somewhere else with --svg");
     }
+    if (!arguments.png.empty()) {
+        replace_file(arguments.png, doctor::heat_map_png(matrix), "write it somewhere else with --png");
+    }
     program.out.flush();  // the job may be aborted after this
     if (!matrix.is_complete()) return exit_code(Errc::timed_out);
     const auto has_errors = [](const Json& node) { return node["answer"]["errors"].get<std::size_t>() > 0; };
@@ -210,6 +216,11 @@ int tell_peers(const Program& program, const DoctorArguments& arguments, const d
 }
 
 int measure_peers(const Program& program, const DoctorArguments& arguments) {
+    if (!arguments.png.empty()) doctor::require_png();
+    if (!arguments.png.empty() && arguments.png == arguments.svg) {
+        throw Error{Errc::invalid_input, "--svg and --png name the same file " + path_in_quotes(arguments.png) +
+                                             "; give each a name of its own"};
+    }
     using Seconds = std::chrono::duration<double>;
     const doctor::PeerOptions options{
         .time = std::chrono::duration_cast<std::chrono::nanoseconds>(Seconds{arguments.seconds}),
@@ -227,13 +238,19 @@ int diagnose(const Program& program, const DoctorArguments& arguments) {
     }
     const std::uint32_t ranks = ranks_of(arguments);
     if (arguments.peers) return measure_peers(program, arguments);
-    if (!arguments.svg.empty() || arguments.together) {
-        throw Error{Errc::invalid_input, "--svg and --together belong to --peers; add it"};
+    if (!arguments.svg.empty() || !arguments.png.empty() || arguments.together) {
+        throw Error{Errc::invalid_input, "--svg, --png and --together belong to --peers; add it"};
     }
     if (!speaks_for_job(Launch::automatic)) return 0;
     const Findings findings = examine_here(arguments, ranks);
     program.out << (program.json ? json_text(json_of(findings)) : text_of(findings));
     return findings.count(Severity::error) == 0 ? 0 : 1;
+}
+
+void add_picture(CLI::App& command, const std::string& name, std::string& into, const std::string& help) {
+    command.add_option(name, into, help)->type_name("IMAGE")->check([](const std::string& file) {
+        return std::string{file.empty() ? "needs the name of a file" : ""};
+    });
 }
 
 }  // namespace
@@ -259,7 +276,8 @@ void add_doctor(CLI::App& app, Program& program) {
         ->capture_default_str();
     command->add_flag("--together", arguments->together,
                       "Measure pairs that have no rank in common at the same time, as a run would load the network");
-    command->add_option("--svg", arguments->svg, "Draw the pairs into this file, too")->type_name("IMAGE");
+    add_picture(*command, "--svg", arguments->svg, "Draw the pairs into this file, too");
+    add_picture(*command, "--png", arguments->png, "The same as an image of pixels");
     command->footer(
         examples({"penstock doctor", "penstock doctor jobs/streaming-demo.json --runs-dir /scratch/runs",
                   "penstock doctor --json", "mpirun -n 4 penstock doctor --peers --svg pairs.svg"}) +

@@ -114,7 +114,11 @@ void replace_file(const std::string& path, std::string_view text, std::string_vi
         }
         text.remove_prefix(static_cast<std::size_t>(written));
     }
-    if (rename(fresh.c_str(), path.c_str()) != 0) throw file_error("cannot replace", path, otherwise);
+    if (rename(fresh.c_str(), path.c_str()) == 0) return;
+    const int why = errno;
+    unlink(fresh.c_str());
+    errno = why;
+    throw file_error("cannot replace", path, otherwise);
 }
 
 std::string HostInfo::encode() const {

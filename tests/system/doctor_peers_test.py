@@ -3,13 +3,16 @@
 import itertools
 import json
 import os
+import struct
 import unittest
 import xml.etree.ElementTree
+import zlib
 
 from hosts import hosts_for
 from penstock_runs import RunTestCase, is_built, mpiexec, program
 
 HAS_MPI = "PENSTOCK_MPIEXEC" in os.environ
+HAS_ZLIB = "zlib" in os.environ["PENSTOCK_CODECS"].split(",")
 
 
 class OutsideAJob(RunTestCase):
@@ -19,9 +22,27 @@ class OutsideAJob(RunTestCase):
         self.assertRegex(run.err, "mpirun|MPI")
 
     def test_options_of_the_peers_need_them(self):
-        run = self.command("doctor", "--svg", self.folder / "pairs.svg")
+        for option in ("--svg", "--png"):
+            run = self.command("doctor", option, self.folder / "pairs")
+            self.assert_code(run, 2)
+            self.assertIn("--peers", run.err)
+
+    def test_a_picture_needs_a_name(self):
+        run = self.command("doctor", "--peers", "--png", "")
         self.assert_code(run, 2)
-        self.assertIn("--peers", run.err)
+        self.assertIn("--png", run.err)
+
+    @unittest.skipUnless(HAS_ZLIB, "no zlib in this build")
+    def test_two_pictures_are_two_files(self):
+        run = self.command("doctor", "--peers", "--png", "pairs", "--svg", "pairs")
+        self.assert_code(run, 2)
+        self.assertIn("same file", run.err)
+
+    @unittest.skipIf(HAS_ZLIB, "this build has zlib")
+    def test_a_build_without_zlib_names_the_remedy_before_it_measures(self):
+        run = self.command("doctor", "--peers", "--png", self.folder / "pairs.png")
+        self.assert_code(run, 3)
+        self.assertIn("-DPENSTOCK_ZLIB=ON", run.err)
 
 
 class PeersTestCase(RunTestCase):
@@ -54,7 +75,9 @@ class OneHost(PeersTestCase):
 
     def test_draws_them_as_text_and_as_a_picture(self):
         picture = self.folder / "pairs.svg"
-        run = self.start_peers(mpiexec(2), "--seconds", 0.5, "--svg", picture, env={"LC_ALL": "C"})
+        pixels = self.folder / "pairs of 2 \n-.png"
+        also = ("--png", pixels) if HAS_ZLIB else ()
+        run = self.start_peers(mpiexec(2), "--seconds", 0.5, "--svg", picture, *also, env={"LC_ALL": "C"})
         self.assertIn(run.wait(), (0, 1), run.err)
 
         self.assertRegex(run.out, r"latency in us.*\n +rank +0 +1\r?\n +0 +- +[\d.]+[.:+#@]  \S")
@@ -62,6 +85,33 @@ class OneHost(PeersTestCase):
         self.assertIn("rank 0 reaches 1 rank over shm (its memory is mapped here: same node)", run.out)
         tags = [element.tag.rpartition("}")[2] for element in xml.etree.ElementTree.parse(picture).iter()]
         self.assertEqual(tags.count("title"), 4)
+        if HAS_ZLIB:
+            self.assert_png(pixels)
+
+    def assert_png(self, path):
+        """Two maps of two cells in their colours, on white."""
+        content = path.read_bytes()
+        self.assertEqual(content[:8], b"\x89PNG\r\n\x1a\n")
+        width, height = struct.unpack(">II", content[16:24])
+        self.assertEqual(content[-12:], b"\0\0\0\0IEND\xaeB`\x82")
+        at = content.index(b"IDAT")
+        size, = struct.unpack(">I", content[at - 4:at])
+        rows = zlib.decompress(content[at + 4:at + 4 + size])
+        self.assertEqual(len(rows), (width + 1) * height)
+        cells = [pixel for pixel in rows if pixel > 1]  # 0 is the paper, 1 is ink
+        self.assertGreater(len(cells), 4 * 70 * 70)
+
+    @unittest.skipUnless(HAS_ZLIB, "no zlib in this build")
+    def test_a_picture_that_cannot_be_written_is_named_and_the_figures_are_told(self):
+        (self.folder / "taken.png").mkdir()
+        for name in ("taken.png", "nowhere/pairs.png"):
+            run = self.start_peers(mpiexec(2), "--seconds", 0.5, "--png", self.folder / name)
+            self.assertEqual(run.wait(), 2, run.err)
+
+            self.assertIn("measured: 2 over shm", run.out)
+            self.assertIn(name, run.err)
+            self.assertIn("--png", run.err)
+        self.assertEqual(list(self.folder.glob("*.new")), [])
 
     def test_a_job_of_one_rank_has_no_pairs(self):
         hosts, pairs = self.peers(mpiexec(1))
