@@ -37,6 +37,8 @@ using doctor::Severity;
 using Json = nlohmann::ordered_json;
 using Rank = std::uint32_t;
 
+constexpr std::array job_launch_words{Word<Launch>{"auto", Launch::automatic}, Word<Launch>{"mpi", Launch::mpi},
+                                      Word<Launch>{"pmix", Launch::pmix}, Word<Launch>{"tcp", Launch::tcp}};
 constexpr std::array bad_first{Severity::error, Severity::warning, Severity::note};
 
 struct DoctorArguments {
@@ -45,6 +47,7 @@ struct DoctorArguments {
     std::string runs_dir = "runs";
     bool markdown = false;
     bool peers = false;
+    Launch launch = Launch::automatic;
     double seconds = 5;
     bool together = false;
     std::string svg = {};
@@ -227,7 +230,7 @@ int measure_peers(const Program& program, const DoctorArguments& arguments) {
         .arena_bytes = RunOptions{}.arena_bytes,
         .together = arguments.together};
     return doctor::measure_job(
-        options, [&] { return node_text(arguments); },
+        arguments.launch, arguments.runs_dir, options, [&] { return node_text(arguments); },
         [&](const doctor::JobAnswer& answer) { return tell_peers(program, arguments, answer); });
 }
 
@@ -238,8 +241,9 @@ int diagnose(const Program& program, const DoctorArguments& arguments) {
     }
     const std::uint32_t ranks = ranks_of(arguments);
     if (arguments.peers) return measure_peers(program, arguments);
-    if (!arguments.svg.empty() || !arguments.png.empty() || arguments.together) {
-        throw Error{Errc::invalid_input, "--svg, --png and --together belong to --peers; add it"};
+    const bool has_launch = arguments.launch != Launch::automatic;
+    if (!arguments.svg.empty() || !arguments.png.empty() || arguments.together || has_launch) {
+        throw Error{Errc::invalid_input, "--svg, --png, --together and --launch belong to --peers; add it"};
     }
     if (!speaks_for_job(Launch::automatic)) return 0;
     const Findings findings = examine_here(arguments, ranks);
@@ -269,7 +273,9 @@ void add_doctor(CLI::App& app, Program& program) {
     add_json_flag(*command, program, "Print the findings as JSON");
     command->add_flag("--markdown", arguments->markdown, "Print all that can be found as a page of Markdown");
     command->add_flag("--peers", arguments->peers,
-                      "In an MPI job: also measure latency and bandwidth between all pairs of ranks");
+                      "In a job: also measure latency and bandwidth between all pairs of ranks");
+    add_choice(*command, "--launch", arguments->launch, Vocabulary<Launch>{job_launch_words},
+               "How the ranks of that job find each other; auto: through MPI, or through PMIx in a build without MPI");
     command->add_option("--seconds", arguments->seconds, "For all pairs together, about")
         ->type_name("SECONDS")
         ->check(CLI::Range(0.1, 3600.0))

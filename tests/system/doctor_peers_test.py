@@ -19,11 +19,12 @@ class OutsideAJob(RunTestCase):
     def test_asks_for_a_job(self):
         run = self.command("doctor", "--peers")
         self.assert_code(run, 3)
-        self.assertRegex(run.err, "mpirun|MPI")
+        self.assertIn("mpirun", run.err)
+        self.assertIn("--launch", run.err)
 
     def test_options_of_the_peers_need_them(self):
-        for option in ("--svg", "--png"):
-            run = self.command("doctor", option, self.folder / "pairs")
+        for words in (("--svg", "pairs"), ("--png", "pairs"), ("--together",), ("--launch", "tcp")):
+            run = self.command("doctor", *words)
             self.assert_code(run, 2)
             self.assertIn("--peers", run.err)
 
@@ -51,7 +52,9 @@ class PeersTestCase(RunTestCase):
 
     def peers(self, launcher, *words, env=None):
         """The figures by pair, of a job that measures all of them."""
-        run = self.start_peers(launcher, "--json", "--seconds", 1, *words, env=env)
+        return self.figures_of(self.start_peers(launcher, "--json", "--seconds", 1, *words, env=env))
+
+    def figures_of(self, run):
         self.assertIn(run.wait(), (0, 1), run.err)  # the machine may have a finding
         answer = json.loads(run.out)
         pairs = {(pair["from"], pair["to"]): pair for pair in answer["peers"]["pairs"]}
@@ -117,6 +120,26 @@ class OneHost(PeersTestCase):
         hosts, pairs = self.peers(mpiexec(1))
 
         self.assertEqual((len(hosts), pairs), (1, {}))
+
+
+class WithoutMpi(PeersTestCase):
+    @unittest.skipUnless(HAS_MPI and os.environ.get("PENSTOCK_HAS_PMIX") == "ON",
+                         "no PMIx in this build, or no mpirun, which is its server here")
+    def test_measures_the_ranks_that_meet_through_pmix(self):
+        hosts, pairs = self.peers(mpiexec(2), "--launch", "pmix")
+
+        self.assertEqual((len(hosts), {pair["transport"] for pair in pairs.values()}), (2, {"shm"}))
+
+    def test_measures_the_ranks_that_meet_over_tcp(self):
+        ranks = 3
+        env = {"PENSTOCK_RANKS": str(ranks), "PENSTOCK_RENDEZVOUS": str(self.folder / "meet")}
+        runs = [self.start_peers([], "--launch", "tcp", "--json", "--seconds", 1, env={**env, "PENSTOCK_RANK": str(rank)})
+                for rank in range(ranks)]
+        hosts, pairs = self.figures_of(runs[0])
+
+        self.assertEqual((len(hosts), {pair["transport"] for pair in pairs.values()}), (ranks, {"shm"}))
+        for run in runs[1:]:
+            self.assertEqual((run.wait(), run.out), (0, ""), run.err)
 
 
 @unittest.skipUnless(HAS_MPI, "no MPI in this build")
