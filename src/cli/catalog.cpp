@@ -100,6 +100,7 @@ int list_transports(const Program& program) {
             json.push_back({{"name", info.name}, {"built", info.built}, {"use", info.use}});
             if (!info.built) json.back()["remedy"] = info.remedy;
             if (!info.here.empty()) json.back()["here"] = info.here;
+            if (info.device_memory) json.back()["device_memory"] = *info.device_memory;
         }
         program.out << json_text(json);
         return 0;

@@ -15,12 +15,14 @@
 #include <penstock/error.hpp>
 #include <penstock/plan.hpp>
 
+#include "base/quote.hpp"
 #include "base/table.hpp"
 #include "cli/command.hpp"
 #include "cli/options.hpp"
 #include "doctor/diagnosis.hpp"
 #include "doctor/heat_map.hpp"
 #include "doctor/job_peers.hpp"
+#include "doctor/png.hpp"
 #include "launch/job_launch.hpp"
 #include "launch/process_identity.hpp"
 #include "launch/run_directory.hpp"
@@ -35,6 +37,8 @@ using doctor::Severity;
 using Json = nlohmann::ordered_json;
 using Rank = std::uint32_t;
 
+constexpr std::array job_launch_words{Word<Launch>{"auto", Launch::automatic}, Word<Launch>{"mpi", Launch::mpi},
+                                      Word<Launch>{"pmix", Launch::pmix}, Word<Launch>{"tcp", Launch::tcp}};
 constexpr std::array bad_first{Severity::error, Severity::warning, Severity::note};
 
 struct DoctorArguments {
@@ -43,9 +47,11 @@ struct DoctorArguments {
     std::string runs_dir = "runs";
     bool markdown = false;
     bool peers = false;
+    Launch launch = Launch::automatic;
     double seconds = 5;
     bool together = false;
     std::string svg = {};
+    std::string png = {};
 };
 
 [[nodiscard]] std::string plural(std::size_t count, std::string_view what) {
@@ -203,6 +209,9 @@ int tell_peers(const Program& program, const DoctorArguments& arguments, const d
     if (!arguments.svg.empty()) {
         replace_file(arguments.svg, doctor::heat_map_svg(matrix), "write it somewhere else with --svg");
     }
+    if (!arguments.png.empty()) {
+        replace_file(arguments.png, doctor::heat_map_png(matrix), "write it somewhere else with --png");
+    }
     program.out.flush();  // the job may be aborted after this
     if (!matrix.is_complete()) return exit_code(Errc::timed_out);
     const auto has_errors = [](const Json& node) { return node["answer"]["errors"].get<std::size_t>() > 0; };
@@ -210,13 +219,18 @@ int tell_peers(const Program& program, const DoctorArguments& arguments, const d
 }
 
 int measure_peers(const Program& program, const DoctorArguments& arguments) {
+    if (!arguments.png.empty()) doctor::require_png();
+    if (!arguments.png.empty() && arguments.png == arguments.svg) {
+        throw Error{Errc::invalid_input, "--svg and --png name the same file " + path_in_quotes(arguments.png) +
+                                             "; give each a name of its own"};
+    }
     using Seconds = std::chrono::duration<double>;
     const doctor::PeerOptions options{
         .time = std::chrono::duration_cast<std::chrono::nanoseconds>(Seconds{arguments.seconds}),
         .arena_bytes = RunOptions{}.arena_bytes,
         .together = arguments.together};
     return doctor::measure_job(
-        options, [&] { return node_text(arguments); },
+        arguments.launch, arguments.runs_dir, options, [&] { return node_text(arguments); },
         [&](const doctor::JobAnswer& answer) { return tell_peers(program, arguments, answer); });
 }
 
@@ -227,13 +241,20 @@ int diagnose(const Program& program, const DoctorArguments& arguments) {
     }
     const std::uint32_t ranks = ranks_of(arguments);
     if (arguments.peers) return measure_peers(program, arguments);
-    if (!arguments.svg.empty() || arguments.together) {
-        throw Error{Errc::invalid_input, "--svg and --together belong to --peers; add it"};
+    const bool has_launch = arguments.launch != Launch::automatic;
+    if (!arguments.svg.empty() || !arguments.png.empty() || arguments.together || has_launch) {
+        throw Error{Errc::invalid_input, "--svg, --png, --together and --launch belong to --peers; add it"};
     }
     if (!speaks_for_job(Launch::automatic)) return 0;
     const Findings findings = examine_here(arguments, ranks);
     program.out << (program.json ? json_text(json_of(findings)) : text_of(findings));
     return findings.count(Severity::error) == 0 ? 0 : 1;
+}
+
+void add_picture(CLI::App& command, const std::string& name, std::string& into, const std::string& help) {
+    command.add_option(name, into, help)->type_name("IMAGE")->check([](const std::string& file) {
+        return std::string{file.empty() ? "needs the name of a file" : ""};
+    });
 }
 
 }  // namespace
@@ -252,14 +273,17 @@ void add_doctor(CLI::App& app, Program& program) {
     add_json_flag(*command, program, "Print the findings as JSON");
     command->add_flag("--markdown", arguments->markdown, "Print all that can be found as a page of Markdown");
     command->add_flag("--peers", arguments->peers,
-                      "In an MPI job: also measure latency and bandwidth between all pairs of ranks");
+                      "In a job: also measure latency and bandwidth between all pairs of ranks");
+    add_choice(*command, "--launch", arguments->launch, Vocabulary<Launch>{job_launch_words},
+               "How the ranks of that job find each other; auto: through MPI, or through PMIx in a build without MPI");
     command->add_option("--seconds", arguments->seconds, "For all pairs together, about")
         ->type_name("SECONDS")
         ->check(CLI::Range(0.1, 3600.0))
         ->capture_default_str();
     command->add_flag("--together", arguments->together,
                       "Measure pairs that have no rank in common at the same time, as a run would load the network");
-    command->add_option("--svg", arguments->svg, "Draw the pairs into this file, too")->type_name("IMAGE");
+    add_picture(*command, "--svg", arguments->svg, "Draw the pairs into this file, too");
+    add_picture(*command, "--png", arguments->png, "The same as an image of pixels");
     command->footer(
         examples({"penstock doctor", "penstock doctor jobs/streaming-demo.json --runs-dir /scratch/runs",
                   "penstock doctor --json", "mpirun -n 4 penstock doctor --peers --svg pairs.svg"}) +

@@ -435,6 +435,13 @@ constexpr CatalogueEntry entries[] = {
      .severity = note,
      .means = "Memory of a GPU goes through host memory on its way to another node.",
      .fix = "modprobe nvidia_peermem (as root)"},
+    {.id = "ofi-without-hmem",
+     .subject = "gpu",
+     .severity = note,
+     .means =
+         "libfabric does not move memory of a GPU itself. Payloads are in host memory in this version, which needs "
+         "none.",
+     .fix = "Install a libfabric that is built with CUDA: fi_info -c FI_HMEM"},
 };
 
 }  // namespace

@@ -17,6 +17,8 @@ struct Needs {
     std::uint64_t arena_bytes = 0;  ///< Shared memory of each at most.
     std::string runs_dir = {};
     std::set<std::string, std::less<>> transports = {};  ///< In this build.
+    /// Of those, the ones that say that they move memory of the host only.
+    std::set<std::string, std::less<>> without_device_memory = {};
 };
 
 // A subject each.

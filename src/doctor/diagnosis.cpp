@@ -29,6 +29,7 @@ Needs needs_of(const System& system, std::uint32_t ranks, const std::string& run
     needs.runs_dir = std::filesystem::absolute(runs_dir).lexically_normal().string();
     for (const TransportInfo& transport : known_transports()) {
         if (transport.built) needs.transports.emplace(transport.name);
+        if (transport.device_memory == false) needs.without_device_memory.emplace(transport.name);
     }
     return needs;
 }

@@ -33,7 +33,7 @@ void check_direct_transfers(const System& system, Findings& findings) {
 
 }  // namespace
 
-void check_gpu(const System& system, const Needs&, Findings& findings) {
+void check_gpu(const System& system, const Needs& needs, Findings& findings) {
     const std::size_t count = gpus(system);
     if (count == 0) return;
     const std::string driver = driver_version(system);
@@ -53,6 +53,9 @@ void check_gpu(const System& system, const Needs&, Findings& findings) {
         findings.add("gpu-hidden", "CUDA_VISIBLE_DEVICES is \"" + visible + "\"");
     }
     check_direct_transfers(system, findings);
+    if (needs.without_device_memory.contains("ofi")) {
+        findings.add("ofi-without-hmem", "the provider of libfabric that would be used does not offer FI_HMEM");
+    }
 }
 
 }  // namespace penstock::doctor

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 
 #include "doctor/peers.hpp"
 
@@ -11,8 +12,10 @@ namespace penstock::doctor {
 /// @param blocks  Shades of the block characters of Unicode, else of ASCII.
 [[nodiscard]] std::string heat_map_text(const PeerMatrix& matrix, bool blocks);
 
-/// The same as a picture, a whole SVG file.
+/// The same as a picture: a whole SVG file, or a whole PNG file, which has no problems in words.
 [[nodiscard]] std::string heat_map_svg(const PeerMatrix& matrix);
+/// @throws Error{unsupported} as `require_png` does.
+[[nodiscard]] std::string heat_map_png(const PeerMatrix& matrix);
 
 /// How slow a pair is among the measured ones, on a logarithmic scale: 0 the fastest, 1 the slowest; all are 0 where
 /// they differ by less than a fifth.
@@ -22,6 +25,8 @@ public:
     Scale(const PeerMatrix& matrix, Of what);
 
     [[nodiscard]] double value(const PairFigures& pair) const noexcept;
+    /// Of the measured ones: the fastest value and the slowest.
+    [[nodiscard]] std::pair<double, double> extremes() const noexcept;
     [[nodiscard]] double slowness(const PairFigures& pair) const noexcept;
 
 private:

@@ -26,6 +26,10 @@ struct PairFigures {
     std::string problem = {};    ///< Why not.
 };
 
+[[nodiscard]] inline bool is_measured(const PairFigures& pair) noexcept {
+    return !pair.transport.empty();
+}
+
 struct PeerMatrix {
     std::vector<std::string> hosts = {};  ///< By rank.
     std::vector<PairFigures> pairs = {};  ///< By row, that is by the rank that measured.

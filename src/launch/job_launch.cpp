@@ -42,11 +42,7 @@ constexpr std::size_t most_nodes_named = 8;
 }
 
 [[nodiscard]] std::unique_ptr<JobWorld> join(Launch launch, const RunOptions& options) {
-    switch (launch) {
-        case Launch::pmix: return join_pmix_job(options.start_timeout);
-        case Launch::tcp: return join_tcp_job(options.start_timeout, options.runs_dir);
-        default: return join_mpi_job(options.start_timeout);
-    }
+    return join_job(launch, options.start_timeout, options.runs_dir);
 }
 
 [[nodiscard]] std::string rank_count_error(const Plan& plan, Rank ranks, Launch launch) {
@@ -127,6 +123,14 @@ constexpr std::chrono::seconds time_to_leave{3};
 }
 
 }  // namespace
+
+std::unique_ptr<JobWorld> join_job(Launch launch, std::chrono::milliseconds timeout, const std::string& folder) {
+    switch (launch) {
+        case Launch::pmix: return join_pmix_job(timeout);
+        case Launch::tcp: return join_tcp_job(timeout, folder);
+        default: return join_mpi_job(timeout);
+    }
+}
 
 Launch resolved(Launch asked) noexcept {
     if (asked != Launch::automatic) return asked;

@@ -47,6 +47,10 @@ private:
 /// @param folder  All ranks see it: there rank 0 leaves word where it is.
 [[nodiscard]] std::unique_ptr<JobWorld> join_tcp_job(std::chrono::milliseconds timeout, const std::string& folder);
 
+/// The one of them that leads there. @param folder  Of a job over TCP. REQUIRES: not `local`, nor `automatic`.
+[[nodiscard]] std::unique_ptr<JobWorld> join_job(Launch launch, std::chrono::milliseconds timeout,
+                                                 const std::string& folder);
+
 /// What this build has.
 [[nodiscard]] bool has_mpi() noexcept;
 [[nodiscard]] bool has_pmix() noexcept;

@@ -242,9 +242,12 @@ TransportSet::Choice TransportSet::choose(Rank peer, std::string_view wanted) co
 
 std::vector<TransportInfo> known_transports() {
 #ifdef PENSTOCK_HAS_OFI
-    std::string ofi_here = ofi::providers_here();
+    ofi::Here ofi_here = ofi::here();
 #else
-    std::string ofi_here;
+    struct {
+        std::string text;
+        std::optional<bool> device_memory;
+    } ofi_here;
 #endif
     return {
         {.name = "shm",
@@ -261,7 +264,8 @@ std::vector<TransportInfo> known_transports() {
          .built = has_ofi,
          .use = "processes on different nodes, over what libfabric knows; the default there where there is EFA",
          .remedy = has_ofi ? "" : ofi_remedy,
-         .here = std::move(ofi_here)},
+         .here = std::move(ofi_here.text),
+         .device_memory = ofi_here.device_memory},
         {.name = "mpi",
          .built = has_mpi,
          .use = "processes on different nodes, over whatever the site's MPI runs on; runs started with mpirun or srun",

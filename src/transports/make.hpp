@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -57,9 +58,10 @@ private:
 struct TransportInfo {
     std::string_view name;
     bool built;
-    std::string_view use;     ///< What it is for.
-    std::string_view remedy;  ///< How to get it when it is not built.
-    std::string here;         ///< What it finds on this host, if it can tell.
+    std::string_view use;                    ///< What it is for.
+    std::string_view remedy;                 ///< How to get it when it is not built.
+    std::string here;                        ///< What it finds on this host, if it can tell.
+    std::optional<bool> device_memory = {};  ///< Whether it offers to move memory of GPUs here, if it can tell.
 };
 [[nodiscard]] std::vector<TransportInfo> known_transports();
 

@@ -9,7 +9,7 @@ import sys
 # Layer: the layers it may include besides itself. Read top-down: data flows this way.
 MAY_INCLUDE = {
     "cli": {"doctor", "http", "report", "calls", "launch", "runtime", "plan", "spec", "operators", "kernels", "transports", "memory", "codec", "base"},
-    "doctor": {"report", "launch", "runtime", "transports", "memory", "base"},
+    "doctor": {"report", "launch", "runtime", "transports", "memory", "codec", "base"},
     "http": {"runtime", "base"},
     "report": {"launch", "base"},
     "calls": {"launch", "runtime", "plan", "spec", "operators", "transports", "memory", "base"},

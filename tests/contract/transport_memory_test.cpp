@@ -1,6 +1,7 @@
 // Steady state: after warm-up no frame and no fetch takes memory from the heap, registers any or unpacks a key; and
 // endpoints are opened when something is sent. Runs under mpiexec.
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include "memory/arena.hpp"
 #include "support/library_uses.hpp"
@@ -246,6 +248,75 @@ TEST_P(OfiMemory, NothingIsRegisteredAfterWarmUp) {
     EXPECT_EQ(ofi.registrations() - before, 0U);
 
     ring.stop();
+}
+#endif
+
+// --- peers that are never met ---
+
+/// Makes this process a rank of many, all of which say what it says.
+class Crowd final : public Bootstrap {
+public:
+    explicit Crowd(Rank ranks) noexcept : ranks_{ranks} {}
+    [[nodiscard]] Rank rank() const noexcept override { return 0; }
+    [[nodiscard]] Rank size() const noexcept override { return ranks_; }
+    [[nodiscard]] std::vector<std::string> allgather(const std::string& mine) override {
+        return std::vector<std::string>(ranks_, mine);
+    }
+
+private:
+    Rank ranks_;
+};
+
+/// On the heap, touched or not; of libraries, too.
+[[nodiscard]] std::size_t heap_bytes() noexcept {
+    const struct mallinfo2 heap = mallinfo2();
+    return heap.uordblks + heap.hblkhd;
+}
+
+/// What a transport of many ranks has for each of them while nobody has sent anything.
+template <class Make>
+[[nodiscard]] std::size_t bytes_for_a_stranger(Make make) {
+    const auto taken = [&make](Rank ranks) {
+        Arena arena{std::size_t{8} << 20U};
+        Crowd crowd{ranks};
+        const std::size_t before = heap_bytes();
+        const auto transport = make(crowd, arena);
+        EXPECT_NE(transport, nullptr);
+        return heap_bytes() - before;
+    };
+    (void)taken(2);  // what libraries take once
+    const std::size_t few = taken(10);
+    const std::size_t many = taken(1010);
+    const std::size_t each = many > few ? (many - few) / 1000 : 0;
+    if (world().rank() == 0) std::cout << "  " << each << " bytes for a peer that is never met\n";
+    return each;
+}
+
+TEST(Strangers, TakeAnEntryOfShm) {
+    EXPECT_LE(bytes_for_a_stranger(
+                  [](Bootstrap& crowd, Arena& arena) { return std::make_unique<ShmTransport>(crowd, arena); }),
+              1024U);
+}
+
+#ifdef PENSTOCK_HAS_UCX
+TEST(Strangers, TakeAnAddressOfUcxAndNoEndpoint) {
+    const LibraryUses before = library_uses();
+    EXPECT_LE(
+        bytes_for_a_stranger([](Bootstrap& crowd, Arena& arena) { return make_ucx_transport(crowd, arena).transport; }),
+        2048U);
+    EXPECT_EQ((library_uses() - before).endpoints, 0U);
+}
+#endif
+
+#ifdef PENSTOCK_HAS_OFI
+TEST_P(OfiMemory, AStrangerTakesTheBuffersOfItsFirstWordsOnly) {
+    // What it may send unasked, the notes about what it is sent unasked, and a goodbye.
+    const std::size_t first_words = 9 * std::min(std::size_t{16} << 10U, limits().message_bytes);
+    const std::size_t each = bytes_for_a_stranger(
+        [](Bootstrap& crowd, Arena& arena) { return make_ofi_transport(crowd, arena, limits()).transport; });
+
+    EXPECT_GE(each, first_words);
+    EXPECT_LE(each, first_words + 4096);
 }
 #endif
 

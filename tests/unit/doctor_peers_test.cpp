@@ -1,17 +1,24 @@
 #include <chrono>
 #include <future>
 #include <map>
+#include <random>
 #include <set>
+#include <span>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "codec/codec.hpp"
 #include "doctor/heat_map.hpp"
 #include "doctor/peers.hpp"
+#include "doctor/pixel_canvas.hpp"
+#include "doctor/png.hpp"
 #include "doctor/tournament.hpp"
+#include "error_of.hpp"
 #include "support/in_process_world.hpp"
 
 namespace penstock::doctor {
@@ -168,12 +175,212 @@ TEST(HeatMap, IsAPictureWhoseTextIsNoMarkup) {
     EXPECT_THAT(svg, testing::StartsWith("<svg xmlns=\"http://www.w3.org/2000/svg\""));
     EXPECT_THAT(svg, testing::EndsWith("</svg>\n"));
     EXPECT_THAT(svg, HasSubstr("h&lt;2&gt;&amp; 3</text>"));
-    EXPECT_THAT(svg, HasSubstr("fill=\"black\"><title>0 to 1: &lt;script&gt;</title>"));
+    EXPECT_THAT(svg, HasSubstr("fill=\"#000000\"><title>0 to 1: &lt;script&gt;</title>"));
     EXPECT_THAT(svg, HasSubstr("fill=\"#cc3333\"><title>0 to 3: 150 us, 1.25 GB/s, ucx</title>"));
 }
 
 TEST(HeatMap, APictureOfManyRanksStaysSmall) {
     EXPECT_LT(heat_map_svg(made(128)).size(), std::size_t{8} << 20U);
+}
+
+TEST(HeatMap, APictureKeepsTheEndOfALongName) {
+    PeerMatrix matrix = made(2);
+    matrix.hosts[0] = std::string(50, 'a') + "-17";
+    const std::string svg = heat_map_svg(matrix);
+
+    EXPECT_THAT(svg, HasSubstr(">.." + std::string(33, 'a') + "-17 0</text>"));
+}
+
+TEST(HeatMap, APictureHasTheDigitsThatFit) {
+    PeerMatrix matrix = made(16);
+    matrix.at(0, 1).bytes_per_s = 1.234e6;
+    const std::string svg = heat_map_svg(matrix);
+
+    EXPECT_THAT(svg, HasSubstr(">0.0012</text>"));
+    EXPECT_THAT(svg, HasSubstr("fastest 0.25, slowest 150</text>"));
+}
+
+TEST(HeatMap, APictureOfNothingMeasuredSaysSo) {
+    PeerMatrix matrix{.hosts = {"h1", "h2"}, .pairs = std::vector<PairFigures>(4)};
+
+    EXPECT_THAT(heat_map_svg(matrix), HasSubstr(">no pair was measured</text>"));
+}
+
+// --- PNG ---
+
+/// As the standard has it, bit by bit.
+[[nodiscard]] std::uint32_t plain_crc(std::string_view bytes) {
+    std::uint32_t crc = 0xffffffff;
+    for (const char c : bytes) {
+        crc ^= static_cast<unsigned char>(c);
+        for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1U) ^ ((crc & 1U) * 0xedb88320U);
+    }
+    return ~crc;
+}
+
+[[nodiscard]] std::uint32_t number_at(std::string_view bytes, std::size_t at) {
+    std::uint32_t number = 0;
+    for (const char c : bytes.substr(at, 4)) number = number << 8U | static_cast<unsigned char>(c);
+    return number;
+}
+
+struct DecodedPng {
+    std::uint32_t width = 0;
+    std::uint32_t height = 0;
+    std::vector<std::string> types = {};
+    std::string form = {};
+    std::string palette = {};
+    std::string rows = {};
+
+    [[nodiscard]] std::string colour(std::uint32_t x, std::uint32_t y) const {
+        const auto index = static_cast<unsigned char>(rows.at(y * (std::size_t{width} + 1) + 1 + x));
+        return palette.substr(index * std::size_t{3}, 3);
+    }
+};
+
+void decode(const std::string& png, DecodedPng& decoded) {
+    ASSERT_THAT(png, testing::StartsWith("\x89PNG\r\n\x1a\n"));
+    std::string packed;
+    for (std::size_t at = 8; at < png.size();) {
+        const std::size_t size = number_at(png, at);
+        ASSERT_LE(at + size + 12, png.size());
+        const std::string type = png.substr(at + 4, 4);
+        const std::string content = png.substr(at + 8, size);
+        EXPECT_EQ(number_at(png, at + 8 + size), plain_crc(type + content)) << type;
+        decoded.types.push_back(type);
+        if (type == "IHDR") {
+            decoded.width = number_at(content, 0);
+            decoded.height = number_at(content, 4);
+            decoded.form = content.substr(8);
+        }
+        if (type == "PLTE") decoded.palette = content;
+        if (type == "IDAT") packed += content;
+        at += size + 12;
+    }
+    decoded.rows.resize((std::size_t{decoded.width} + 1) * decoded.height);
+    EXPECT_TRUE(make_decompressor(Codec::zlib)
+                    ->decompress(std::as_bytes(std::span{packed}), std::as_writable_bytes(std::span{decoded.rows})));
+}
+
+class Png : public testing::Test {
+protected:
+    void SetUp() override {
+        if (!remedy_for(Codec::zlib).empty()) GTEST_SKIP() << "no zlib in this build";
+    }
+};
+
+TEST_F(Png, HoldsThePixelsOfTheImage) {
+    const Image image{
+        .width = 3, .height = 2, .palette = {{255, 0, 0}, {0, 255, 0}, {1, 2, 3}}, .pixels = {0, 1, 2, 2, 1, 0}};
+    DecodedPng decoded;
+    decode(png_of(image), decoded);
+
+    EXPECT_THAT(decoded.types, testing::ElementsAre("IHDR", "PLTE", "IDAT", "IEND"));
+    EXPECT_EQ(std::tie(decoded.width, decoded.height), std::tuple(3U, 2U));
+    EXPECT_EQ(decoded.form, std::string("\x08\x03\x00\x00\x00", 5));
+    EXPECT_EQ(decoded.colour(0, 0), std::string("\xff\x00\x00", 3));
+    EXPECT_EQ(decoded.colour(1, 1), std::string("\x00\xff\x00", 3));
+    EXPECT_EQ(decoded.colour(2, 0), "\x01\x02\x03");
+    EXPECT_EQ(plain_crc("IEND"), 0xae426082U);  // as in every PNG file
+}
+
+TEST_F(Png, HoldsPixelsThatDoNotShrink) {
+    Image image{.width = 251, .height = 97, .palette = std::vector<Rgb>(256), .pixels = {}};
+    std::minstd_rand random{1};
+    for (std::size_t i = 0; i < std::size_t{251} * 97; ++i) {
+        image.pixels.push_back(static_cast<std::uint8_t>(random() >> 8U));
+    }
+    DecodedPng decoded;
+    decode(png_of(image), decoded);
+
+    for (std::size_t row = 0; row < image.height; ++row) {
+        const auto* pixels = reinterpret_cast<const char*>(&image.pixels[row * image.width]);
+        EXPECT_EQ(decoded.rows.substr(row * 252, 252), '\0' + std::string(pixels, image.width));
+    }
+}
+
+/// Where the corner of a cell of the first map is in the pixels, by the SVG of the same matrix.
+[[nodiscard]] std::pair<std::uint32_t, std::uint32_t> place_of(const PeerMatrix& matrix, std::string_view title) {
+    const std::string svg = heat_map_svg(matrix);
+    const std::size_t rect = svg.rfind("<rect x=\"", svg.find("<title>" + std::string{title}));
+    const std::size_t y = svg.find("y=\"", rect);
+    return {static_cast<std::uint32_t>(std::stoul(svg.substr(rect + 9))),
+            static_cast<std::uint32_t>(std::stoul(svg.substr(y + 3)))};
+}
+
+TEST_F(Png, HasTheCellsOfTheSvgInTheirColours) {
+    PeerMatrix matrix = made(4);
+    matrix.at(0, 1) = {.problem = "rank 1 is gone"};
+    DecodedPng png;
+    decode(heat_map_png(matrix), png);
+
+    const auto colour_of = [&](std::string_view cell) {
+        const auto [x, y] = place_of(matrix, cell);
+        return png.colour(2 * x + 2, 2 * y + 2);
+    };
+    EXPECT_THAT(heat_map_svg(matrix), HasSubstr("width=\"" + std::to_string(png.width / 2) + "\" height=\"" +
+                                                std::to_string(png.height / 2) + "\""));
+    EXPECT_EQ(colour_of("0 to 1"), std::string(3, '\0'));
+    EXPECT_EQ(colour_of("0 to 3"), "\xcc\x33\x33");
+    EXPECT_EQ(colour_of("2 to 3"), "\xd6\xe8\xf5");
+    EXPECT_EQ(png.colour(0, 0), "\xff\xff\xff");
+}
+
+TEST_F(Png, NamesOfAnyKindStayInsideThePicture) {
+    for (const std::string& host : {std::string(500, 'x'), std::string{"\xff\xfe\x00\n\t", 5}, std::string{},
+                                    std::string{"k\xc3\xb6ln"}, std::string(300, '\x80')}) {
+        PeerMatrix matrix = made(3);
+        matrix.hosts.assign(3, host);
+        DecodedPng png;
+        decode(heat_map_png(matrix), png);
+
+        EXPECT_LT(png.width, 2400U);
+    }
+}
+
+TEST_F(Png, WritesCharactersOfItsFont) {
+    PixelCanvas canvas{20, 10, 1};
+    canvas.text(0, 8, Align::left, "1l\xc3\xb6");
+
+    std::string drawn;
+    const Image& image = canvas.image();
+    for (std::size_t y = 1; y < 8; ++y) {
+        for (std::size_t x = 0; x < 18; ++x) drawn += image.pixels[y * image.width + x] == 1 ? '#' : '.';
+        drawn += '\n';
+    }
+    EXPECT_EQ(drawn,
+              "..#....##...#####.\n"
+              ".##.....#...#...#.\n"
+              "..#.....#...#...#.\n"
+              "..#.....#...#...#.\n"
+              "..#.....#...#...#.\n"
+              "..#.....#...#...#.\n"
+              ".###...###..#####.\n");
+}
+
+TEST_F(Png, CutsOffWhatDoesNotFit) {
+    PixelCanvas canvas{4, 4, 3};
+    canvas.box({.x = -5, .y = -5, .width = 7, .height = 7}, {1, 2, 3}, "");
+    canvas.text(-3, 100, Align::left, "far");
+    canvas.text(2, 3, Align::right, "wide");
+
+    EXPECT_EQ(canvas.image().pixels.size(), 144U);
+    EXPECT_EQ(canvas.image().palette.size(), 3U);
+    EXPECT_EQ(canvas.image().pixels[143], 0);
+}
+
+TEST_F(Png, OfManyRanksStaysSmall) {
+    const std::string png = heat_map_png(made(128));
+
+    EXPECT_LT(png.size(), std::size_t{1} << 20U);
+}
+
+TEST(PngMissing, NamesTheRemedy) {
+    if (remedy_for(Codec::zlib).empty()) GTEST_SKIP() << "this build has zlib";
+    const Error error = error_of([] { (void)heat_map_png(made(2)); });
+
+    EXPECT_EQ(error.code(), Errc::unsupported);
+    EXPECT_THAT(error.what(), HasSubstr("-DPENSTOCK_ZLIB=ON"));
 }
 
 }  // namespace

@@ -496,6 +496,11 @@ const std::vector<Fault> faults{
          p.add_rdma("mlx5_0", "0x15b3");
          p.write("/proc/modules", "nvidia_uvm 1 0 - Live 0x0\nnvidia 1 0 - Live 0x0");
      }},
+    {"ofi-without-hmem", note,
+     [](Patient& p) {
+         p.add_gpu();
+         p.needs.without_device_memory.emplace("ofi");
+     }},
 };
 
 class DoctorFaults : public testing::TestWithParam<Fault> {};

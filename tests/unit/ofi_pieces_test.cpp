@@ -8,6 +8,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <rdma/fi_errno.h>
 
 #include "base/cores.hpp"
 #include "support/recorder.hpp"
@@ -262,6 +263,51 @@ TEST(OfiProviders, ReadNativelyOnlyWhereADeviceMay) {
     EXPECT_TRUE(may_read_natively("efa"));
     EXPECT_FALSE(may_read_natively("tcp;ofi_rxm"));
     EXPECT_FALSE(may_read_natively("net"));
+}
+
+/// A libfabric whose devices move memory of others in ways that a test chooses.
+struct FakeLibfabric {
+    static inline int answer = 0;                ///< What fi_getinfo says.
+    static inline std::uint64_t caps = FI_HMEM;  ///< Of what it finds.
+    static inline std::string asked;             ///< For what provider, network and device, and how.
+
+    static int getinfo(std::uint32_t, const char*, const char*, std::uint64_t, const fi_info* hints, fi_info** found) {
+        asked = std::string{hints->fabric_attr->prov_name} + " " + hints->fabric_attr->name + " " +
+                hints->domain_attr->name + ((hints->caps & FI_HMEM) != 0 ? " FI_HMEM" : "") +
+                ((hints->domain_attr->mr_mode & FI_MR_HMEM) != 0 ? " FI_MR_HMEM" : "");
+        if (answer != 0) return answer;
+        *found = library().dupinfo(nullptr);
+        (*found)->next = library().dupinfo(nullptr);
+        (*found)->next->caps = FI_MSG | caps;
+        return 0;
+    }
+    [[nodiscard]] static Library table() {
+        Library fake = library();
+        fake.getinfo = &getinfo;
+        return fake;
+    }
+};
+
+TEST(OfiDeviceMemory, IsOfferedWhereTheProviderSaysSoForThatDevice) {
+    const Info device{library().dupinfo(nullptr)};
+    device.get()->fabric_attr->prov_name = strdup("efa");
+    device.get()->fabric_attr->name = strdup("net7");
+    device.get()->domain_attr->name = strdup("rdmap0s6-rdm");
+
+    EXPECT_TRUE(offers_device_memory(*device.get(), FakeLibfabric::table()));
+    EXPECT_EQ(FakeLibfabric::asked, "efa net7 rdmap0s6-rdm FI_HMEM FI_MR_HMEM");
+    FakeLibfabric::caps = 0;
+    EXPECT_FALSE(offers_device_memory(*device.get(), FakeLibfabric::table())) << "it gave something else";
+    FakeLibfabric::answer = -FI_ENODATA;
+    EXPECT_FALSE(offers_device_memory(*device.get(), FakeLibfabric::table()));
+}
+
+TEST(OfiDeviceMemory, IsNotAPropertyOfSockets) {
+    const Info all = discover({.provider = "sockets"});
+    for (const fi_info* info = all.get(); info != nullptr; info = info->next) {
+        if (std::string_view{info->fabric_attr->prov_name} != "sockets") continue;
+        EXPECT_FALSE(offers_device_memory(*info));
+    }
 }
 
 class OfiDevices : public ::testing::Test {

@@ -172,7 +172,7 @@ TEST(OfiTransportText, NamesTheProviderAndTheDevice) {
 
     EXPECT_THAT(two.transport->description(),
                 AllOf(HasSubstr("libfabric "), HasSubstr("provider "), HasSubstr("device ")));
-    EXPECT_THAT(ofi::providers_here(), HasSubstr(" on "));
+    EXPECT_THAT(ofi::here().text, HasSubstr(" on "));
 }
 
 }  // namespace

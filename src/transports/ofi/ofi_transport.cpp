@@ -123,11 +123,22 @@ private:
     return "device " + names_of_rails(names);
 }
 
+/// Payloads do not use it: they are in host memory.
+[[nodiscard]] bool offer_device_memory(const std::vector<ofi::Rail>& rails) {
+    const ofi::Device* last = nullptr;
+    return std::all_of(rails.begin(), rails.end(), [&last](const ofi::Rail& rail) {
+        const bool is_known = rail.device == last;  // several endpoints of one device
+        last = rail.device;
+        return is_known || ofi::offers_device_memory(rail.device->info());
+    });
+}
+
 [[nodiscard]] std::string describe(const std::vector<ofi::Rail>& rails, bool reads) {
     const std::uint32_t version = ofi::library().version();
     return "libfabric " + std::to_string(FI_MAJOR(version)) + "." + std::to_string(FI_MINOR(version)) + ", provider " +
            rails.front().device->provider() + ", " + devices_of(rails) +
-           (reads ? ", which reads remote memory" : ", payloads sent by their owners");
+           (reads ? ", which reads remote memory" : ", payloads sent by their owners") +
+           (offer_device_memory(rails) ? "; FI_HMEM is there" : "");
 }
 
 /// Readable when one of them is. @return none if one of them is none.
@@ -158,7 +169,7 @@ OfiEndpoint::OfiEndpoint(ofi::Rails rails, Arena& arena, Rank self, std::uint64_
     description_ = describe(rails_.all(), blobs_->reads());
     capabilities_ = {.maps = false,
                      .native_read = blobs_->reads(),
-                     .device_memory = false,
+                     .device_memory = false,  // also with FI_HMEM: the device was opened without
                      .can_block = descriptor_ >= 0,
                      .max_frame_bytes = largest_frame,
                      // Where a fetch, which is a message each way, begins to cost less.
@@ -521,17 +532,30 @@ namespace {
     }
 }
 
+[[nodiscard]] bool offers_device_memory_here(const Found& found, const std::string& provider,
+                                             const ofi::Wishes& wishes) {
+    const std::size_t best = ofi::best_offer(found.offers, provider, wishes, "/sys/class");
+    const fi_info* info = found.all.get();
+    for (std::size_t i = 0; i < best && info != nullptr; ++i) info = info->next;
+    return info != nullptr && ofi::offers_device_memory(*info);
+}
+
 }  // namespace
 
-std::string ofi::providers_here() {
+ofi::Here ofi::here() {
     const Wishes wishes = Wishes::of_environment();
     const Found found = find_offers(wishes);
-    std::string text;
+    Here here;
     for (const std::string& provider : usable_providers(found.offers, wishes)) {
         const std::string devices = devices_here(found, provider, wishes);
-        if (!devices.empty()) text.append(text.empty() ? "" : ", ").append(provider).append(" on ").append(devices);
+        if (devices.empty()) continue;
+        const bool has_device_memory = offers_device_memory_here(found, provider, wishes);
+        if (here.text.empty()) here.device_memory = has_device_memory;
+        here.text.append(here.text.empty() ? "" : ", ").append(provider).append(" on ").append(devices);
+        if (has_device_memory) here.text += " with FI_HMEM";
     }
-    return text.empty() ? "no provider that leads to other hosts" : text;
+    if (here.text.empty()) here.text = "no provider that leads to other hosts";
+    return here;
 }
 
 OfiResult make_ofi_transport(Bootstrap& bootstrap, Arena& arena, const ofi::Limits& limits, const ofi::Wishes& wishes) {

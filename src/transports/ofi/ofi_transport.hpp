@@ -44,8 +44,12 @@ struct OfiResult {
 
 namespace ofi {
 
-/// In words: what libfabric offers on this host, the best first.
-[[nodiscard]] std::string providers_here();
+/// What libfabric offers on this host.
+struct Here {
+    std::string text = {};                   ///< Providers and devices in words, the best first.
+    std::optional<bool> device_memory = {};  ///< Whether the best one offers FI_HMEM; nothing where there is none.
+};
+[[nodiscard]] Here here();
 
 }  // namespace ofi
 }  // namespace penstock

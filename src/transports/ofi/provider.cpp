@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <cstdio>
+#include <cstring>
 #include <tuple>
 
 #include <rdma/fi_errno.h>
@@ -18,6 +19,22 @@ constexpr std::array<std::string_view, 5> usual{"efa", "verbs;ofi_rxm", "verbs",
 
 [[nodiscard]] bool contains(const std::vector<std::string>& words, std::string_view word) {
     return std::find(words.begin(), words.end(), word) != words.end();
+}
+
+/// Of the headers: with older ones EFA does not read by itself.
+constexpr std::uint32_t version = FI_VERSION(FI_MAJOR_VERSION, FI_MINOR_VERSION);
+
+/// What a provider must have to be of use.
+[[nodiscard]] Info hints_for(std::uint64_t caps, const Library& libfabric) {
+    Info hints{libfabric.dupinfo(nullptr)};  // which is fi_allocinfo
+    if (!hints) throw Error{Errc::exhausted, "fi_allocinfo: no memory"};
+    hints.get()->caps = caps;
+    hints.get()->mode = FI_CONTEXT | FI_CONTEXT2;  // every operation has such a context
+    hints.get()->ep_attr->type = FI_EP_RDM;
+    hints.get()->domain_attr->mr_mode = FI_MR_LOCAL | FI_MR_VIRT_ADDR | FI_MR_ALLOCATED | FI_MR_PROV_KEY;
+    hints.get()->domain_attr->threading = FI_THREAD_DOMAIN;  // all of it is used by one thread
+    hints.get()->domain_attr->av_type = FI_AV_TABLE;
+    return hints;
 }
 
 void append(Info& all, fi_info* more) {
@@ -69,16 +86,7 @@ Info discover(const Wishes& wishes) {
     Info all;
     // Providers differ in what they do besides messages, and none is given for what it has not.
     for (const std::uint64_t caps : {FI_MSG | FI_TAGGED | FI_RMA, FI_MSG | FI_RMA, FI_MSG | FI_TAGGED, FI_MSG}) {
-        const Info hints{library().dupinfo(nullptr)};  // which is fi_allocinfo
-        if (!hints) throw Error{Errc::exhausted, "fi_allocinfo: no memory"};
-        hints.get()->caps = caps;
-        hints.get()->mode = FI_CONTEXT | FI_CONTEXT2;  // every operation has such a context
-        hints.get()->ep_attr->type = FI_EP_RDM;
-        hints.get()->domain_attr->mr_mode = FI_MR_LOCAL | FI_MR_VIRT_ADDR | FI_MR_ALLOCATED | FI_MR_PROV_KEY;
-        hints.get()->domain_attr->threading = FI_THREAD_DOMAIN;  // all of it is used by one thread
-        hints.get()->domain_attr->av_type = FI_AV_TABLE;
-        // The version of the headers: with older ones EFA does not read by itself.
-        const std::uint32_t version = FI_VERSION(FI_MAJOR_VERSION, FI_MINOR_VERSION);
+        const Info hints = hints_for(caps, library());
         fi_info* found = nullptr;
         const int result = library().getinfo(version, nullptr, nullptr, 0, hints.get(), &found);
         if (result == -FI_ENODATA) continue;
@@ -87,6 +95,23 @@ Info discover(const Wishes& wishes) {
         if (!usable_providers(offers_of(all), wishes).empty()) break;
     }
     return all;
+}
+
+bool offers_device_memory(const fi_info& device, const Library& libfabric) {
+    const KeptSignals kept;
+    const Info hints = hints_for(FI_MSG | FI_HMEM, libfabric);
+    hints.get()->domain_attr->mr_mode |= FI_MR_HMEM;
+    const auto copy = [](const char* name) { return name == nullptr ? nullptr : strdup(name); };  // libfabric frees it
+    hints.get()->fabric_attr->prov_name = copy(device.fabric_attr->prov_name);
+    hints.get()->fabric_attr->name = copy(device.fabric_attr->name);
+    hints.get()->domain_attr->name = copy(device.domain_attr->name);
+    fi_info* found = nullptr;
+    if (libfabric.getinfo(version, nullptr, nullptr, 0, hints.get(), &found) != 0) return false;
+    const Info all{found};
+    for (const fi_info* info = all.get(); info != nullptr; info = info->next) {
+        if ((info->caps & FI_HMEM) != 0) return true;
+    }
+    return false;
 }
 
 std::vector<Offer> offers_of(const Info& all) {

@@ -27,6 +27,11 @@ struct Offer {
 /// it can do, if there is one.
 [[nodiscard]] Info discover(const Wishes& wishes);
 
+/// Whether the provider of that device also moves memory of devices there, as FI_HMEM. It is asked: nobody says so
+/// unasked. Of which devices, libfabric only says when such memory is registered.
+/// @param libfabric  Its `getinfo` and `dupinfo` are used.
+[[nodiscard]] bool offers_device_memory(const fi_info& device, const Library& libfabric = library());
+
 /// The providers that lead to other hosts, the best first; only the one that was asked for, if one was.
 [[nodiscard]] std::vector<std::string> usable_providers(const std::vector<Offer>& offers, const Wishes& wishes);
 
