@@ -44,6 +44,7 @@ void add_plan(CLI::App& app, Program& program);
 void add_operators(CLI::App& app, Program& program);
 void add_transports(CLI::App& app, Program& program);
 void add_doctor(CLI::App& app, Program& program);
+void add_tune(CLI::App& app, Program& program);
 void add_telemetry(CLI::App& app, Program& program);
 void add_bench(CLI::App& app, Program& program);
 void add_schema(CLI::App& app, Program& program);

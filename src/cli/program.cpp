@@ -29,9 +29,10 @@ std::unique_ptr<CLI::App> make_app(Program& program) {
     app->footer(examples({"penstock run jobs/streaming-demo.json", "penstock validate jobs/streaming-demo.json",
                           "penstock operators records", "source <(penstock completion bash)"}) +
                 "\n\n`penstock COMMAND --help` says more.");
-    for (const auto add : {add_run, add_launch, add_runs, add_exec, add_logs, add_collect, add_report, add_validate,
-                           add_graph, add_plan, add_operators, add_transports, add_doctor, add_telemetry, add_bench,
-                           add_schema, add_completion, add_man, add_help}) {
+    for (const auto add :
+         {add_run,       add_launch, add_runs,   add_exec,       add_logs,       add_collect, add_report,
+          add_validate,  add_graph,  add_plan,   add_operators,  add_transports, add_doctor,  add_tune,
+          add_telemetry, add_bench,  add_schema, add_completion, add_man,        add_help}) {
         add(*app, program);
     }
     app->require_subcommand(0, 1);  // a file may be called "plan"

@@ -36,4 +36,20 @@ int measure_job(Launch launch, const std::string& folder, const PeerOptions& opt
     return code;
 }
 
+int tune_job(const TuningOptions& options, const std::function<int(const TuningAnswer&)>& tell) {
+    const Launch launch = resolved(Launch::automatic);
+    if (launch == Launch::local) {
+        throw Error{Errc::unsupported,
+                    "tune measures between the ranks of a job; start it with 'mpirun -n 2 penstock tune' or "
+                    "'srun -N 2 --mpi=pmix', best on two hosts"};
+    }
+    // Ranks that do not measure wait for those that do.
+    const auto longest =
+        std::chrono::duration_cast<std::chrono::milliseconds>(3 * options.time + 20 * options.patience);
+    const auto joined = join_job(launch, longest, {});
+    JobWorld& world = *joined;
+    const TuningAnswer answer = tune(world, options);
+    return world.rank() == 0 ? tell(answer) : 0;
+}
+
 }  // namespace penstock::doctor

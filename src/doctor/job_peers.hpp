@@ -7,6 +7,7 @@
 #include <penstock/runtime.hpp>
 
 #include "doctor/peers.hpp"
+#include "doctor/tuner.hpp"
 
 namespace penstock::doctor {
 
@@ -25,5 +26,10 @@ struct JobAnswer {
 [[nodiscard]] int measure_job(Launch launch, const std::string& folder, const PeerOptions& options,
                               const std::function<std::string()>& examine,
                               const std::function<int(const JobAnswer&)>& tell);
+
+/// Measures the thresholds of transports in the job that this process is a rank of. Collective.
+/// @param tell  Called in rank 0 with the answer; what it returns is the exit code of rank 0, the others' is 0.
+/// @throws Error{unsupported} outside a job, and as `tune` does.
+[[nodiscard]] int tune_job(const TuningOptions& options, const std::function<int(const TuningAnswer&)>& tell);
 
 }  // namespace penstock::doctor

@@ -18,6 +18,7 @@
 #include "launch/gpus.hpp"
 #include "launch/process_identity.hpp"
 #include "launch/run_record.hpp"
+#include "launch/threshold_file.hpp"
 #include "plan/describe.hpp"
 #include "plan/node_kinds.hpp"
 #include "plan/placement.hpp"
@@ -163,13 +164,15 @@ private:
 
 /// What both kinds of process need before their roles part.
 struct Process {
-    /// @param threads  Of the operator; 0 for a process that is not to be bound.
-    Process(const RunContext& run, Bootstrap& bootstrap, int threads, Logger& log)
+    /// @param threads   Of the operator; 0 for a process that is not to be bound.
+    /// @param measured  As for `TransportSet`.
+    Process(const RunContext& run, Bootstrap& bootstrap, int threads, Logger& log,
+            const MeasuredThresholds& measured = {})
         : placement{place_and_bind(run, bootstrap, threads, log)},
           gpu{take_gpu(run, bootstrap, threads > 0, log)},
           hosts{all_hosts(bootstrap, placement.binding, gpu)},
           arena{arena_size(run)},
-          transports{bootstrap, arena, wanted_by(run)},
+          transports{bootstrap, arena, wanted_by(run), measured},
           reactor{transports, {.idle = run.options.idle, .cores_to_spare = !placement.is_crowded}} {
         reactor.set_labels([&plan = run.plan, this](Rank rank) {
             return plan.label(rank) + (are_several(hosts) ? " on " + hosts[rank].host : "");
@@ -278,6 +281,27 @@ void check_directory(const RunContext& run, RunSnapshot& last, Logger& log) {
     return names;
 }
 
+/// Which thresholds hold, where they are from, and why those of the file do not.
+void tell_thresholds(const std::vector<ThresholdsInUse>& all, const ThresholdFile& file, Logger& log) {
+    for (const ThresholdsInUse& each : all) {
+        std::string text = "Thresholds of " + each.transport + ": " + words_of(each.thresholds);
+        if (each.is_measured) {
+            log.info(text + " (from " + path_in_quotes(file.path()) + ")");
+            continue;
+        }
+        log.info(text + " (built in)");
+        std::string others;
+        for (const MeasuredEntry& entry : file.entries()) {
+            if (entry.transport == each.transport)
+                others.append(others.empty() ? "" : " and ").append(path_in_quotes(entry.measured_for));
+        }
+        if (others.empty()) continue;
+        log.warn("the thresholds of " + each.transport + " in " + path_in_quotes(file.path()) + " are for " + others +
+                 ", not for " + path_in_quotes(each.measured_for) +
+                 ", and are not used; measure there with 'penstock tune'");
+    }
+}
+
 /// How a channel's payloads get to this stage or from it: "shm", or "shm, mpi" where it depends on the instance.
 [[nodiscard]] std::string transports_of(const RunContext& run, const Process& process, std::uint16_t channel,
                                         std::uint16_t other_stage) {
@@ -350,7 +374,12 @@ RunSnapshot run_coordinator(const RunContext& run, Bootstrap& bootstrap, Supervi
         if (!run.unwatched.empty()) log->warn(run.unwatched);
         run.directory.write_start(run.plan, run.launched_by);
         run.directory.replace("plan.json", plan_json(run.plan));
-        Process process{run, start_up, 0, *log};
+        const FoundThresholds found = find_thresholds(ThresholdPlace::from_environment());
+        if (!found.warning.empty()) log->warn(found.warning);
+        Process process{run, start_up, 0, *log, [&](std::string_view transport, const std::string& measured_for) {
+                            return found.file.find(transport, measured_for);
+                        }};
+        tell_thresholds(process.transports.thresholds(), found.file, *log);
         run.directory.write_peers(run.plan, process.hosts, transport_names(run, process, *log));
         const bool several_hosts = are_several(process.hosts);
         check_placement(run.plan, process.hosts, several_hosts, *log);
@@ -361,6 +390,8 @@ RunSnapshot run_coordinator(const RunContext& run, Bootstrap& bootstrap, Supervi
                                  .supervisor = supervisor,
                                  .options = run.options,
                                  .several_hosts = several_hosts,
+                                 .thresholds = process.transports.thresholds(),
+                                 .thresholds_file = found.file.path(),
                                  .on_snapshot =
                                      [&](const RunSnapshot& snapshot) {
                                          const auto text = snapshot_json(run.plan, snapshot, run.directory.path());

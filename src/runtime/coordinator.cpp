@@ -22,6 +22,8 @@ Coordinator::Coordinator(Setup setup) : setup_{std::move(setup)}, drafts_{0, set
         run_.instances.push_back(InstanceView{.rank = rank, .status = empty_status(members_.back().shape)});
     }
     run_.several_hosts = setup_.several_hosts;
+    run_.thresholds = setup_.thresholds;
+    run_.thresholds_file = setup_.thresholds_file;
     open_channels();
     setup_.reactor.set_control(this);
     setup_.reactor.set_housekeeping([this] { keep_house(); });

@@ -45,7 +45,9 @@ public:
         Logger& log;
         Supervisor& supervisor;
         const RunOptions& options;
-        bool several_hosts = false;                           ///< Whose clocks differ.
+        bool several_hosts = false;  ///< Whose clocks differ.
+        std::vector<ThresholdsInUse> thresholds = {};
+        std::string thresholds_file = {};                     ///< Where those are from that are measured.
         std::function<void(const RunSnapshot&)> on_snapshot;  ///< About once a second, and at every change of state.
         /// For a run that is a part of its process: other threads steer it, and signals are left alone unless
         /// `takes_signals`.

@@ -8,13 +8,6 @@
 #include "kernels/crc32c.hpp"
 
 namespace penstock {
-namespace {
-
-/// More in flight brings no more bandwidth, only more memory.
-constexpr std::size_t fetches_in_flight = 4;
-
-}  // namespace
-
 InChannel::InChannel(ChannelShape shape, Reactor& reactor, Drafts& drafts, Arena& arena, BodyPool& bodies,
                      ReadyQueue& ready, ChannelStatus& status)
     : shape_{std::move(shape)},
@@ -34,6 +27,7 @@ InChannel::InChannel(ChannelShape shape, Reactor& reactor, Drafts& drafts, Arena
         edges_[i].peer = shape_.first_sender + i;
         edges_[i].credits = shape_.initial_credits().payloads();
         edges_[i].transport = &reactor_.connect(edges_[i].peer, shape_.transport);
+        most_fetches_ = std::max(most_fetches_, edges_[i].transport->capabilities().fetches_in_flight);
     }
     if (shape_.asks_coordinator()) to_coordinator_ = &reactor_.connect(0, "auto");
     reactor_.set_input(shape_.number, this);
@@ -155,7 +149,7 @@ std::optional<Block> InChannel::room_for_copy(std::uint64_t bytes) {
 }
 
 void InChannel::prefetch() {
-    while (fetches_ < fetches_in_flight && !to_fetch_.empty()) {
+    while (fetches_ < most_fetches_ && !to_fetch_.empty()) {
         PayloadBody* body = to_fetch_.front();
         const bool wanted = body->data == nullptr && !body->fetching && !body->has_copy &&
                             body->refs.load(std::memory_order_relaxed) > 1;

@@ -98,6 +98,7 @@ private:
     std::vector<Edge> edges_;
     Fifo<PayloadBody*> to_fetch_{16};  ///< Queued payloads whose blobs are not here; one reference each.
     std::size_t fetches_ = 0;
+    std::size_t most_fetches_ = 1;    ///< More at a time bring no more bandwidth, only take more memory.
     std::vector<Transport*> owners_;  ///< By rank: where blobs of others than the sender are; null until one comes.
     std::uint64_t copied_ = 0;        ///< Bytes of blocks that its payloads have.
     std::uint64_t most_copied_ = 0;   ///< 0: nobody said.

@@ -10,6 +10,7 @@
 #include <penstock/plan.hpp>
 
 #include "runtime/status.hpp"
+#include "transports/thresholds.hpp"
 
 namespace penstock {
 
@@ -53,6 +54,8 @@ struct RunSnapshot {
     double elapsed_s = 0;
     std::vector<InstanceView> instances = {};  ///< By rank, from 1.
     std::vector<BrokerView> brokers = {};      ///< Of the central channels.
+    std::vector<ThresholdsInUse> thresholds = {};
+    std::string thresholds_file = {};  ///< Where those are from that are measured.
 };
 
 /// Sums over the instances of a stage or the ends of a channel.

@@ -106,6 +106,17 @@ constexpr unsigned largest_bound = 34;
     return json;
 }
 
+[[nodiscard]] Json thresholds_json(const RunSnapshot& run, const ThresholdsInUse& in_use) {
+    Json json{{"transport", in_use.transport},
+              {"measured_for", in_use.measured_for},
+              {"from", in_use.is_measured ? run.thresholds_file : "built in"}};
+    for (const Threshold& each : all_thresholds) {
+        const std::uint32_t value = in_use.thresholds.*each.value;
+        if (value != 0) json[std::string{each.name}] = value;
+    }
+    return json;
+}
+
 }  // namespace
 
 std::string snapshot_json(const Plan& plan, const RunSnapshot& run, std::string_view run_dir) {
@@ -142,6 +153,7 @@ std::string snapshot_json(const Plan& plan, const RunSnapshot& run, std::string_
         if (planned.compression.codec == Codec::none) continue;
         json["channels"].back()["compression"] = compression_json(planned, totals);
     }
+    for (const ThresholdsInUse& each : run.thresholds) json["thresholds"].push_back(thresholds_json(run, each));
     if (const auto latency = run_latency(run)) {
         json["latency_us"] = latency_json(*latency);
         json["latency_us"]["several_clocks"] = run.several_hosts;

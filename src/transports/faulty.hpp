@@ -52,6 +52,8 @@ public:
     void fetch(const BlobRef& blob, std::span<std::byte> into, std::uint64_t token) override {
         inner_->fetch(blob, into, token);
     }
+    [[nodiscard]] Thresholds thresholds() const noexcept override { return inner_->thresholds(); }
+    void use(const Thresholds& thresholds) override { inner_->use(thresholds); }
 
 private:
     struct Held {

@@ -11,6 +11,8 @@
 
 #include <penstock/error.hpp>
 
+#include "transports/thresholds.hpp"
+
 namespace penstock {
 
 using Rank = std::uint32_t;
@@ -32,7 +34,8 @@ struct Capabilities {
     bool device_memory = false;
     bool can_block = false;  ///< `wait` sleeps until a frame arrives; otherwise it naps and polls.
     std::size_t max_frame_bytes = 0;
-    std::size_t inline_bytes = 0;  ///< Blobs up to this size are best sent inside the frame. At least 256.
+    std::size_t inline_bytes = 0;       ///< Blobs up to this size are best sent inside the frame. At least 256.
+    std::size_t fetches_in_flight = 4;  ///< A channel best fetches so many blobs at a time.
 };
 
 /// A blob in its owner's arena.
@@ -100,6 +103,13 @@ public:
     /// Copies the blob into `into`, which stays valid until `on_fetched(token)`.
     /// REQUIRES: into.size() == blob.bytes, and `token` is not in use.
     virtual void fetch(const BlobRef& blob, std::span<std::byte> into, std::uint64_t token) = 0;
+
+    /// The thresholds that hold now; all zero if it has none.
+    [[nodiscard]] virtual Thresholds thresholds() const noexcept { return {}; }
+    /// From now on these hold.
+    /// REQUIRES: they are within the range of this kind of transport, nothing is being fetched, and nobody has asked
+    /// for the capabilities, which they change.
+    virtual void use(const Thresholds&) {}
 };
 
 }  // namespace penstock

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,18 +25,18 @@ constexpr std::chrono::microseconds shortest_nap = 20us;
 constexpr std::chrono::microseconds longest_nap = 1ms;
 constexpr std::chrono::seconds parting_timeout = 2s;
 
-constexpr Capabilities mpi_capabilities{.maps = false,
-                                        .native_read = false,
-                                        .device_memory = false,
-                                        .can_block = false,
-                                        .max_frame_bytes = largest_frame,
-                                        // Where a fetch, which is a message each way, begins to cost less.
-                                        .inline_bytes = 16U << 10U};
-
 [[nodiscard]] Rank size_of(MPI_Comm comm) {
     int size = 0;
     mpi::check(MPI_Comm_size(comm, &size), "MPI_Comm_size");
     return static_cast<Rank>(size);
+}
+
+[[nodiscard]] bool is_in_job() {
+    int initialized = 0;
+    int finalized = 0;
+    MPI_Initialized(&initialized);
+    MPI_Finalized(&finalized);
+    return initialized != 0 && finalized == 0;
 }
 
 class MpiTransport final : public Transport {
@@ -43,11 +44,13 @@ public:
     explicit MpiTransport(const Arena& arena)
         : comm_{mpi::duplicate_world()}, state_{std::make_unique<State>(comm_.get(), arena)} {
         completed_.reserve(mpi::Requests::usual);
+        capabilities_.max_frame_bytes = largest_frame;
+        MpiTransport::use(mpi_thresholds.built_in);
     }
     ~MpiTransport() override;
 
     [[nodiscard]] std::string_view name() const noexcept override { return "mpi"; }
-    [[nodiscard]] const Capabilities& capabilities() const noexcept override { return mpi_capabilities; }
+    [[nodiscard]] const Capabilities& capabilities() const noexcept override { return capabilities_; }
     void connect(Rank peer) override;
     void forget(Rank peer) override { state_->losses.forget(peer); }
     [[nodiscard]] std::span<std::byte> reserve(Rank peer, std::size_t bytes) override {
@@ -62,11 +65,13 @@ public:
     [[nodiscard]] int arm(std::chrono::nanoseconds& timeout) override;
     [[nodiscard]] const std::byte* map(const BlobRef&) override { return nullptr; }
     void fetch(const BlobRef& blob, std::span<std::byte> into, std::uint64_t token) override;
+    [[nodiscard]] Thresholds thresholds() const noexcept override { return state_->thresholds; }
+    void use(const Thresholds& thresholds) override;
 
 private:
     struct Peer {
-        Peer(MPI_Comm comm, Rank number, mpi::Requests& requests, Losses& losses)
-            : rank{number}, outbox{comm, number, requests}, inbox{comm, number, requests, losses} {}
+        Peer(MPI_Comm comm, Rank number, mpi::Requests& requests, Losses& losses, const Thresholds& thresholds)
+            : rank{number}, outbox{comm, number, requests, thresholds}, inbox{comm, number, requests, losses} {}
         Rank rank;
         mpi::Outbox outbox;
         mpi::Inbox inbox;
@@ -75,6 +80,7 @@ private:
     struct State {
         State(MPI_Comm comm, const Arena& arena)
             : losses{size_of(comm)}, blobs{comm, arena, requests, losses}, peers(size_of(comm)) {}
+        Thresholds thresholds;
         mpi::Requests requests;
         Losses losses;
         mpi::Blobs blobs;
@@ -86,6 +92,7 @@ private:
     [[nodiscard]] bool something_moves() const;
     void lengthen_nap();
 
+    Capabilities capabilities_;
     mpi::Comm comm_;
     std::unique_ptr<State> state_;
     std::vector<Peer*> connected_;
@@ -107,7 +114,7 @@ MpiTransport::~MpiTransport() {
 void MpiTransport::connect(Rank rank) {
     auto& peer = state_->peers.at(rank);
     if (peer) return;
-    peer = std::make_unique<Peer>(comm_.get(), rank, state_->requests, state_->losses);
+    peer = std::make_unique<Peer>(comm_.get(), rank, state_->requests, state_->losses, state_->thresholds);
     connected_.push_back(peer.get());
 }
 
@@ -198,14 +205,30 @@ void MpiTransport::fetch(const BlobRef& blob, std::span<std::byte> into, std::ui
     state_->blobs.fetch(blob, into, token);
 }
 
+void MpiTransport::use(const Thresholds& thresholds) {
+    state_->thresholds = thresholds;
+    capabilities_.inline_bytes = thresholds.inline_bytes;
+    capabilities_.fetches_in_flight = thresholds.in_flight;
+}
+
 }  // namespace
 
+std::string mpi_description() {
+    if (!is_in_job()) return {};
+    std::string text(MPI_MAX_LIBRARY_VERSION_STRING, '\0');
+    int length = 0;
+    mpi::check(MPI_Get_library_version(text.data(), &length), "MPI_Get_library_version");
+    text.resize(static_cast<std::size_t>(length));
+    text.resize(std::min(text.find_first_of(",\n"), text.size()));
+    std::replace(text.begin(), text.end(), '\t', ' ');
+    for (const char* name : {"OMPI_MCA_pml", "OMPI_MCA_mtl", "OMPI_MCA_btl", "MPIR_CVAR_CH4_NETMOD"}) {
+        if (const char* value = std::getenv(name)) text.append(", ").append(name).append("=").append(value);
+    }
+    return text;
+}
+
 std::unique_ptr<Transport> make_mpi_transport(const Arena& arena) {
-    int initialized = 0;
-    int finalized = 0;
-    MPI_Initialized(&initialized);
-    MPI_Finalized(&finalized);
-    if (initialized == 0 || finalized != 0) return nullptr;
+    if (!is_in_job()) return nullptr;
     return std::make_unique<MpiTransport>(arena);
 }
 

@@ -27,7 +27,8 @@ std::span<std::byte> Outbox::reserve(std::size_t bytes) {
 
 void Outbox::commit() {
     buffers_[open_].commit();
-    if (buffers_[open_].bytes().size() >= full_enough && may_send()) send();
+    // Now, for the receiver to work on it while the next one fills.
+    if (buffers_[open_].bytes().size() >= thresholds_.coalesced_bytes && may_send()) send();
 }
 
 void Outbox::flush() {

@@ -22,7 +22,8 @@ namespace penstock::mpi {
 /// all before it are, too, and no more of them than a window ever wait at a receiver that does not keep up.
 class Outbox {
 public:
-    Outbox(MPI_Comm comm, Rank peer, Requests& requests) : comm_{comm}, peer_{peer}, requests_{requests} {}
+    Outbox(MPI_Comm comm, Rank peer, Requests& requests, const Thresholds& thresholds)
+        : comm_{comm}, peer_{peer}, requests_{requests}, thresholds_{thresholds} {}
 
     /// Empty while there is no room.
     [[nodiscard]] std::span<std::byte> reserve(std::size_t bytes);
@@ -36,8 +37,6 @@ public:
 
 private:
     static constexpr std::size_t lanes = 4;
-    /// A buffer this full is sent at once, for the receiver to work on it while the next one fills.
-    static constexpr std::size_t full_enough = 32U << 10U;
 
     /// Messages that the receiver may not have matched. One in `between_answers` waits until it has.
     static constexpr std::uint64_t window = 8;
@@ -51,6 +50,7 @@ private:
     MPI_Comm comm_;
     Rank peer_;
     Requests& requests_;
+    const Thresholds& thresholds_;
     std::array<FrameBuffer, lanes> buffers_;
     std::array<bool, lanes> busy_{};
     std::array<std::uint64_t, lanes> sequence_{};  ///< Of the message in it.

@@ -9,12 +9,8 @@ namespace penstock::ofi {
 namespace {
 
 constexpr std::size_t usual = 256;
-/// Long enough for the way there and back not to count, short enough for several to share the way.
-constexpr std::size_t longest_part = 1U << 20U;
 /// Of a blob on several rails; less is not worth the way there and back.
 constexpr std::size_t shortest_share = 256U << 10U;
-/// More at a time only compete for the caches.
-constexpr std::uint32_t parts_at_a_time = 8;
 constexpr std::uint32_t parts_of_a_rail = 4;
 /// What chunks leave of the buffers for sending.
 constexpr std::size_t kept_for_frames = 4;
@@ -33,14 +29,22 @@ Blobs::Blobs(Wire& wire, const Arena& arena, Peers& peers, const RemoteArenas& a
     free_sends_.reserve(usual);
     ended_.reserve(usual);
     replies_.reserve(usual);
+}
+
+void Blobs::use(const Thresholds& thresholds) {
+    longest_part_ = thresholds.chunk_bytes;
+    // Of a process with several channels. More at a time only compete for the caches.
+    const std::uint32_t at_a_time = 2 * thresholds.in_flight;
     // As many on each rail.
-    const std::uint32_t of_a_rail = std::max(parts_of_a_rail, (parts_at_a_time + wire.rails() - 1) / wire.rails());
-    for (std::uint32_t number = 0; number < of_a_rail * wire.rails(); ++number) {
+    const std::uint32_t of_a_rail = std::max(parts_of_a_rail, (at_a_time + wire_.rails() - 1) / wire_.rails());
+    while (!free_parts_.empty()) static_cast<void>(free_parts_.pop());
+    for (std::uint32_t number = 0; number < of_a_rail * wire_.rails(); ++number) {
+        free_parts_.push(number);
+        if (number < parts_.size()) continue;
         Part& part = parts_.emplace_back();
         part.operation.number = number;
-        part.operation.rail = number % wire.rails();
-        free_parts_.push(number);
-        wire.add_receives(chunks_, part.operation.rail);
+        part.operation.rail = number % wire_.rails();
+        wire_.add_receives(chunks_, part.operation.rail);
     }
 }
 
@@ -124,8 +128,8 @@ bool Blobs::begin_part(std::uint32_t number) {
     const bool directly = may_use_directly(fetch);
     const bool read = reads_ && fetch.how != How::try_owners && directly;
     const bool tagged = !read && wire_.device().tagged() && directly && left > longest_chunk_;
-    const std::size_t longest = read     ? std::min(longest_part, wire_.device().info().ep_attr->max_msg_size)
-                                : tagged ? std::min(longest_part, wire_.device().longest_message())
+    const std::size_t longest = read     ? std::min(longest_part_, wire_.device().info().ep_attr->max_msg_size)
+                                : tagged ? std::min(longest_part_, wire_.device().longest_message())
                                          : longest_chunk_ * chunks_;
     part.into = fetch.into.subspan(fetch.asked, std::min({left, longest, share_of_a_rail(fetch)}));
     part.offset = fetch.blob.offset + fetch.asked;

@@ -34,6 +34,8 @@ public:
     Blobs& operator=(const Blobs&) = delete;
 
     [[nodiscard]] bool reads() const noexcept { return reads_; }
+    /// REQUIRED before the first fetch; nothing may be under way.
+    void use(const Thresholds& thresholds);
 
     enum class How : std::uint8_t {
         best,
@@ -126,6 +128,7 @@ private:
     Peers& peers_;
     const RemoteArenas& arenas_;
     bool reads_;
+    std::size_t longest_part_ = 0;
     std::size_t longest_chunk_;
     std::uint32_t chunks_;  // of a part
     std::deque<Fetch> fetches_;

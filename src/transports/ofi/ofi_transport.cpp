@@ -65,6 +65,8 @@ public:
     [[nodiscard]] int arm(std::chrono::nanoseconds& timeout) override;
     [[nodiscard]] const std::byte* map(const BlobRef&) override { return nullptr; }
     void fetch(const BlobRef& blob, std::span<std::byte> into, std::uint64_t token) override;
+    [[nodiscard]] Thresholds thresholds() const noexcept override { return thresholds_; }
+    void use(const Thresholds& thresholds) override;
 
 private:
     void progress();
@@ -82,6 +84,7 @@ private:
     [[nodiscard]] bool all_is_read() const noexcept;
 
     Capabilities capabilities_;
+    Thresholds thresholds_;
     std::string description_;
     Sleeper sleeper_;
     File all_descriptors_;  // to sleep on, where there are several rails
@@ -161,19 +164,24 @@ OfiEndpoint::OfiEndpoint(ofi::Rails rails, Arena& arena, Rank self, std::uint64_
     wire_ = std::make_unique<ofi::Wire>(rails_.all(), message_bytes, run, self, ranks);
     for (Rank rank = 0; rank < ranks; ++rank) peers_.push_back(std::make_unique<ofi::Peer>(*wire_, rank));
     blobs_ = std::make_unique<ofi::Blobs>(*wire_, arena, peers_, rails_.arenas(), reads);
+    OfiEndpoint::use(ofi_thresholds.built_in);
     watch_ = std::make_unique<ofi::Watch>(*wire_, rails_.arenas(), self);
     completions_.reserve(256);
     wire_->refill();
     if (wire_->rails() > 1) all_descriptors_ = joint_descriptor(rails_.all());
     descriptor_ = all_descriptors_ ? all_descriptors_.get() : wire_->rails() == 1 ? wire_->endpoint().descriptor() : -1;
     description_ = describe(rails_.all(), blobs_->reads());
-    capabilities_ = {.maps = false,
-                     .native_read = blobs_->reads(),
-                     .device_memory = false,  // also with FI_HMEM: the device was opened without
-                     .can_block = descriptor_ >= 0,
-                     .max_frame_bytes = largest_frame,
-                     // Where a fetch, which is a message each way, begins to cost less.
-                     .inline_bytes = 16U << 10U};
+    capabilities_.native_read = blobs_->reads();
+    capabilities_.device_memory = false;  // also with FI_HMEM: the device was opened without
+    capabilities_.can_block = descriptor_ >= 0;
+    capabilities_.max_frame_bytes = largest_frame;
+}
+
+void OfiEndpoint::use(const Thresholds& thresholds) {
+    thresholds_ = thresholds;
+    capabilities_.inline_bytes = thresholds.inline_bytes;
+    capabilities_.fetches_in_flight = thresholds.in_flight;
+    blobs_->use(thresholds);
 }
 
 OfiEndpoint::~OfiEndpoint() {

@@ -12,6 +12,15 @@
 
 namespace penstock {
 
+/// A fetch, which is a message each way, costs less than a copy from about the inline size on. Chunks are long enough
+/// for the way there and back not to count, and short enough for several to share the way. Frames are sent when they
+/// fill a message, whose length the provider says.
+inline constexpr ThresholdRange ofi_thresholds{
+    .built_in = {.inline_bytes = 16U << 10U, .coalesced_bytes = 0, .chunk_bytes = 1U << 20U, .in_flight = 4},
+    .least = {.inline_bytes = 256, .coalesced_bytes = 0, .chunk_bytes = 64U << 10U, .in_flight = 1},
+    // A peer answers at most 64 chunks at a time, which those of 16 blobs on 16 rails are.
+    .most = {.inline_bytes = largest_inline_bytes, .coalesced_bytes = 0, .chunk_bytes = 16U << 20U, .in_flight = 16}};
+
 /// Frames and blobs over libfabric: EFA, InfiniBand, RoCE, or TCP, whatever provider all ranks have.
 ///
 /// One endpoint, or several with payloads on all of them, used by one thread. What a peer may have on its way to us is
@@ -21,6 +30,8 @@ class OfiTransport : public Transport {
 public:
     /// In words: the version of libfabric, the provider, the device and how blobs come.
     [[nodiscard]] virtual const std::string& description() const noexcept = 0;
+    /// What figures are true for.
+    [[nodiscard]] const std::string& identity() const noexcept { return description(); }
     /// Fetches something from that rank and answers as many fetches of others.
     /// @param rank    Nothing for one that only answers.
     /// @param others  How many ranks name this one. @return what went wrong, or nothing.

@@ -35,7 +35,7 @@ void Blobs::fetch(const BlobRef& blob, std::span<std::byte> into, std::uint64_t 
     fetch.blob = blob;
     fetch.into = into;
     fetch.token = token;
-    if (under_way_ < most_under_way && waiting_.empty()) {
+    if (under_way_ < most_under_way() && waiting_.empty()) {
         start(fetch.number);
     } else {
         waiting_.push(fetch.number);
@@ -112,7 +112,7 @@ void Blobs::give_up(Rank owner, const std::string& reason) {
 }
 
 std::size_t Blobs::deliver(TransportEvents& events) {
-    while (!waiting_.empty() && under_way_ < most_under_way) start(waiting_.pop());
+    while (!waiting_.empty() && under_way_ < most_under_way()) start(waiting_.pop());
     std::size_t count = 0;
     while (told_ < ended_.size()) {
         const Ended one = std::move(ended_[told_++]);

@@ -42,7 +42,7 @@ public:
     std::size_t deliver(TransportEvents& events);
 
     [[nodiscard]] bool has_news() const noexcept {
-        return !ended_.empty() || (!waiting_.empty() && under_way_ < most_under_way);
+        return !ended_.empty() || (!waiting_.empty() && under_way_ < most_under_way());
     }
     /// How many answers UCX has sent.
     [[nodiscard]] std::uint64_t answered() const noexcept { return answered_; }
@@ -67,8 +67,8 @@ private:
         std::uint32_t number = 0;
     };
 
-    /// More at a time only compete for the caches.
-    static constexpr std::size_t most_under_way = 8;
+    /// Of a process with several channels. More at a time only compete for the caches.
+    [[nodiscard]] std::size_t most_under_way() const noexcept { return std::size_t{2} * wire_.thresholds().in_flight; }
 
     void start(std::uint32_t number);
     void end(Fetch& fetch, std::string error);

@@ -103,7 +103,8 @@ std::span<std::byte> Peer::reserve(std::size_t bytes) {
 
 void Peer::commit() {
     open_buffer().commit();
-    if (open_buffer().bytes().size() >= full_enough && may_send()) send();
+    // Now, for the receiver to work on it while the next one fills.
+    if (open_buffer().bytes().size() >= wire_.thresholds().coalesced_bytes && may_send()) send();
 }
 
 void Peer::flush() {

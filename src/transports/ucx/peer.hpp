@@ -103,8 +103,6 @@ public:
 
 private:
     static constexpr std::size_t lanes = window + 1;
-    /// A buffer this full is sent at once, for the receiver to work on it while the next one fills.
-    static constexpr std::size_t full_enough = 32U << 10U;
 
     struct Lane {
         FrameBuffer buffer;

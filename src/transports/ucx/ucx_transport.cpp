@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <utility>
 
 #include "base/clock.hpp"
@@ -30,6 +31,7 @@ constexpr std::size_t probe_bytes = 64U << 10U;  // more than fits into one mess
 /// What a process must have before it can say how it is reached.
 struct Open {
     std::string devices;
+    std::string identity;
     ucx::Context context;
     ucx::RegisteredMemory memory;
     ucx::Worker worker;
@@ -43,20 +45,48 @@ struct Open {
     return "UCX " + std::to_string(major) + "." + std::to_string(minor) + "." + std::to_string(release);
 }
 
+/// " (mlx5_0, mlx5_1)", or nothing.
+[[nodiscard]] std::string rdma_devices() {
+    std::vector<std::string> names;
+    std::error_code none;
+    for (std::filesystem::directory_iterator at{"/sys/class/infiniband", none}, end; !none && at != end;
+         at.increment(none)) {
+        names.push_back(at->path().filename().string());
+    }
+    std::sort(names.begin(), names.end());
+    std::string text;
+    for (const std::string& name : names) text.append(text.empty() ? " (" : ", ").append(name);
+    return names.empty() ? text : text + ")";
+}
+
 [[nodiscard]] std::string text_of(const ucx::Devices& devices) {
     const char* asked_for = std::getenv("UCX_NET_DEVICES");
     if (asked_for != nullptr) return std::string{"UCX_NET_DEVICES="} + asked_for;
-    if (devices.use.empty()) return "all devices";
+    if (devices.use.empty()) return "all devices" + rdma_devices();
     std::string text = "devices " + devices.use;
     if (!devices.bridges.empty()) text += ", not the bridge";
     for (const std::string& bridge : devices.bridges) text += " " + bridge;
     return text + " (UCX_NET_DEVICES is not set)";
 }
 
+/// Bridges come and go with containers, and change nothing.
+[[nodiscard]] std::string text_of_network() {
+    const char* asked_for = std::getenv("UCX_NET_DEVICES");
+    if (asked_for != nullptr) return std::string{"UCX_NET_DEVICES="} + asked_for;
+    const std::string names = rdma_devices();
+    return names.empty() ? "TCP" : "RDMA" + names;
+}
+
+[[nodiscard]] std::string text_of_settings() {
+    const char* transports = std::getenv("UCX_TLS");
+    return transports == nullptr ? "" : std::string{", UCX_TLS="} + transports;
+}
+
 [[nodiscard]] Open open_ucx(const Arena& arena) {
     Open open;
     const auto devices = ucx::choose_devices(usable_interfaces(), "/sys/class", std::getenv("UCX_NET_DEVICES"));
-    open.devices = text_of(devices);
+    open.devices = text_of(devices) + text_of_settings();
+    open.identity = version_text() + ", " + text_of_network() + text_of_settings();
     open.context = ucx::make_context(devices.use);
     open.memory = ucx::register_memory(open.context, arena.base(), arena.limit_bytes());
     open.worker = ucx::make_worker(open.context);
@@ -71,6 +101,7 @@ public:
     [[nodiscard]] std::string_view name() const noexcept override { return "ucx"; }
     [[nodiscard]] const Capabilities& capabilities() const noexcept override { return capabilities_; }
     [[nodiscard]] const std::string& description() const noexcept override { return description_; }
+    [[nodiscard]] const std::string& identity() const noexcept override { return identity_; }
     [[nodiscard]] std::string probe(std::optional<Rank> rank, std::uint64_t others,
                                     std::chrono::milliseconds timeout) override;
     void connect(Rank peer) override;
@@ -87,6 +118,8 @@ public:
     [[nodiscard]] int arm(std::chrono::nanoseconds& timeout) override;
     [[nodiscard]] const std::byte* map(const BlobRef&) override { return nullptr; }
     void fetch(const BlobRef& blob, std::span<std::byte> into, std::uint64_t token) override;
+    [[nodiscard]] Thresholds thresholds() const noexcept override { return wire_->thresholds(); }
+    void use(const Thresholds& thresholds) override;
 
 private:
     std::size_t dispatch(const ucx::Event& event, TransportEvents& events);
@@ -102,6 +135,7 @@ private:
 
     Capabilities capabilities_;
     std::string description_;
+    std::string identity_;
     Arena& arena_;
     ucx::Context context_;
     ucx::RegisteredMemory memory_;
@@ -120,6 +154,7 @@ private:
 
 UcxWorker::UcxWorker(Open open, Arena& arena, Rank self, std::uint64_t run, const std::vector<std::string>& addresses)
     : description_{version_text() + ", " + open.devices},
+      identity_{std::move(open.identity)},
       arena_{arena},
       context_{std::move(open.context)},
       memory_{std::move(open.memory)},
@@ -136,9 +171,14 @@ UcxWorker::UcxWorker(Open open, Arena& arena, Rank self, std::uint64_t run, cons
                      .native_read = false,
                      .device_memory = ucx::takes_device_memory(context_),
                      .can_block = can_sleep,
-                     .max_frame_bytes = largest_frame,
-                     // Where a fetch, which is a message each way, begins to cost less.
-                     .inline_bytes = 16U << 10U};
+                     .max_frame_bytes = largest_frame};
+    UcxWorker::use(ucx_thresholds.built_in);
+}
+
+void UcxWorker::use(const Thresholds& thresholds) {
+    wire_->use(thresholds);
+    capabilities_.inline_bytes = thresholds.inline_bytes;
+    capabilities_.fetches_in_flight = thresholds.in_flight;
 }
 
 UcxWorker::~UcxWorker() {

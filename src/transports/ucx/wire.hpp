@@ -53,6 +53,8 @@ public:
     Wire& operator=(const Wire&) = delete;
 
     [[nodiscard]] ucp_worker_h worker() const noexcept { return worker_; }
+    [[nodiscard]] const Thresholds& thresholds() const noexcept { return thresholds_; }
+    void use(const Thresholds& thresholds) noexcept { thresholds_ = thresholds; }
     [[nodiscard]] Head head() const noexcept { return {.run = run_, .from = self_}; }
 
     /// Makes UCX move. Never calls anybody else.
@@ -87,6 +89,7 @@ private:
     std::uint64_t run_;
     Rank self_;
     Rank ranks_;
+    Thresholds thresholds_;
     std::vector<Event> events_;
     std::size_t next_ = 0;
     std::deque<Small> small_;  // a deque: UCX keeps addresses into it
