@@ -11,6 +11,7 @@
 #include "cli/command.hpp"
 #include "cli/options.hpp"
 #include "cli/own_program.hpp"
+#include "launch/threshold_file.hpp"
 #include "plan/describe.hpp"
 #include "plan/draw.hpp"
 #include "plan/node_kinds.hpp"
@@ -120,6 +121,22 @@ void add_graph(CLI::App& app, Program& program) {
     });
 }
 
+namespace {
+
+/// What a run would read of measured thresholds; nothing if there is no file.
+[[nodiscard]] std::string thresholds_text() {
+    const FoundThresholds found = find_thresholds(ThresholdPlace::from_environment());
+    if (!found.warning.empty()) return "\n" + found.warning + "\n";
+    if (found.file.path().empty()) return {};
+    std::string text = "\nthresholds of transports: " + found.file.path() + "\n";
+    for (const MeasuredEntry& each : found.file.entries()) {
+        text += "  " + each.transport + ", for " + each.measured_for + ": " + words_of(each.thresholds) + "\n";
+    }
+    return text;
+}
+
+}  // namespace
+
 void add_plan(CLI::App& app, Program& program) {
     auto* command = app.add_subcommand("plan", "Show which process runs what, and how the stages are joined");
     const auto arguments = std::make_shared<PipelineArguments>();
@@ -155,6 +172,7 @@ void add_plan(CLI::App& app, Program& program) {
             program.out << (!program.json ? describe(chain, nodes)
                             : is_one      ? plan_json(chain.phases[0], nodes[0])
                                           : plan_json(chain, nodes));
+            if (!program.json) program.out << thresholds_text();
             return 0;
         };
     });

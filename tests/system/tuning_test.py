@@ -74,9 +74,9 @@ class FromAFile(TuningTestCase):
     @with_each_transport
     def test_blobs_of_all_sizes_cross_with_them(self, transport, keys):
         measured_for = self.look_around(transport, **keys)
-        for odd in (ODD, LARGE):
+        for odd, sizes in ((ODD, (300, 301, 1_000_003)), (LARGE, (48 << 10, (48 << 10) + 1))):
             self.write_thresholds(transport, measured_for, odd)
-            for size in (299, 300, 301, 48 << 10, (48 << 10) + 1, 1_000_003):
+            for size in sizes:
                 folder = self.run_to_end(blobs(size), "--transport", transport, env=self.env, **keys)
 
                 self.assertEqual(folder.counter("sink", "bytes"), 60 * size)
@@ -123,6 +123,16 @@ class FromAFile(TuningTestCase):
 
 
 class OutsideAJob(TuningTestCase):
+    def test_the_plan_shows_the_file(self):
+        self.built_in = {"inline_bytes", "coalesced_bytes", "in_flight"}
+        self.write_thresholds("mpi" if HAS_MPI else "ucx", "some version", ODD)
+
+        run = self.command("plan", DEMO, env=self.env)
+
+        self.assert_code(run, 0)
+        self.assertIn(f"thresholds of transports: {self.file}", run.out)
+        self.assertIn("for some version: inline_bytes 300 B", run.out)
+
     def test_asks_for_a_job(self):
         run = self.command("tune", "--output", self.file)
 

@@ -87,7 +87,7 @@ TEST_F(Thresholdfile, SaysWhichLineIsWrongAndWhatToDo) {
     EXPECT_THAT(problem_of(text("300", "-300")), HasSubstr("inline_bytes"));
     EXPECT_THAT(problem_of(text("300", "300.5")), HasSubstr("inline_bytes"));
     EXPECT_THAT(problem_of(text("300", "\"300\"")), HasSubstr("inline_bytes"));
-    EXPECT_THAT(problem_of(text("300", "18446744073709551616")), HasSubstr("inline_bytes"));
+    EXPECT_THAT(problem_of(text("300", "18446744073709551616")), HasSubstr("t.json:8"));
     EXPECT_THAT(problem_of(text("inline_bytes", "window")), AllOf(HasSubstr("window"), HasSubstr("inline_bytes")));
     EXPECT_THAT(problem_of(text('"' + transport + '"', "\"shm\"")), HasSubstr("\"shm\" is no transport"));
     EXPECT_THAT(problem_of(text("_format\": 1", "_format\": 2")), HasSubstr("thresholds_format"));
