@@ -165,7 +165,8 @@ template <class Made>
     for (Rank rank = 0; rank < ranks; ++rank) {
         if (said[rank].starts_with(no_problem)) continue;
         std::string why = "rank " + std::to_string(rank) + " does not get through to rank " +
-                          std::to_string(*tried_by(reaches, rank)) + " (" + said[rank] + ") with " + text + "; ";
+                          std::to_string(tried_by(reaches, rank).value_or(rank)) + " (" + said[rank] + ") with " +
+                          text + "; ";
         return {.transport = nullptr, .text = {}, .why_not = why.append(remedy)};
     }
     return {.transport = std::move(made.transport),
