@@ -4,6 +4,7 @@ import json
 import os
 import unittest
 
+from hosts import hosts_for
 from penstock_runs import DEMO, RunTestCase, is_built, line_of, mpiexec, program, stage
 
 HAS_MPI = "PENSTOCK_MPIEXEC" in os.environ
@@ -178,6 +179,22 @@ class Measured(TuningTestCase):
 
         self.assertEqual(run.wait(), 2, run.err)
         self.assertIn("mpirun -n 2", run.err)
+
+
+@unittest.skipUnless(HAS_MPI, "no MPI in this build")
+class TwoHosts(TuningTestCase):
+    def test_runs_between_hosts_take_what_was_measured_between_hosts(self):
+        hosts = hosts_for(self, 2)
+        run = self.start_command([*hosts.mpiexec(3), program(), "tune", "--seconds", 0.3, "--output", self.file])
+        self.assertEqual(run.wait(), 0, run.err)
+        self.assertRegex(run.out, "measured between h1 and h2")
+
+        folder = self.run_to_end(DEMO, launcher=hosts.mpiexec(5), env=self.env)
+
+        self.assert_demo_rows(folder.result(), range(100_000))
+        for used in folder.json("stats.json")["thresholds"]:
+            self.assertEqual(used["from"], str(self.file))
+            self.assertRegex(used["measured_for"], ", between hosts$")
 
 
 if __name__ == "__main__":
