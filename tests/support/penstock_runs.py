@@ -144,7 +144,7 @@ class Run:
         self.out_path = folder / "out"
         self.err_path = folder / "err"
         self.words = [str(word) for word in words]
-        environment = {**os.environ, "TMPDIR": str(self.scratch), MARK: self.mark, **(env or {})}
+        environment = {**os.environ, "TMPDIR": str(self.scratch), "XDG_CACHE_HOME": str(self.scratch / "cache"), MARK: self.mark, **(env or {})}
         with open(self.out_path, "wb") as out, open(self.err_path, "wb") as err:
             self.popen = subprocess.Popen(self.words, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=cwd,
                                           env=environment, preexec_fn=preexec, restore_signals=preexec is None)
