@@ -12,7 +12,7 @@ optional_packages=(openmpi-bin libopenmpi-dev libpmix-dev libucx-dev libfabric-d
                    libhdf5-dev libhdf5-openmpi-dev libhwloc-dev liblz4-dev libzstd-dev zlib1g-dev)
 test_packages=(libgtest-dev libgmock-dev python3 python3-jsonschema hdf5-tools python3-h5py python3-matplotlib
                python3-zmq spin groff-base man-db bash-completion environment-modules dpkg-dev slurm-wlm munge
-               iproute2 python3-yaml shellcheck)
+               iproute2 python3-yaml shellcheck strace)
 check_packages=(git clang-14 clang libclang-rt-14-dev llvm-14 clang-format-14)
 dev_packages=(clang-tidy-14 gcovr libbenchmark-dev)
 
