@@ -182,6 +182,10 @@ class RuntimePackages(unittest.TestCase):
 
         self.assertIn("libc6", packages)
         self.assertTrue([each for each in packages if each.startswith("libfmt")], packages)
+        if list(pathlib.Path(program()).parents[1].glob("lib*/**/penstock/penstock_hdf5.so")):
+            self.assertTrue([each for each in packages if each.startswith("libhdf5")], packages)
+        if b"libfabric.so.1" in pathlib.Path(program()).read_bytes():
+            self.assertIn("libfabric1", packages)
         self.assertEqual(packages, sorted(set(packages)))
         installed = subprocess.run(["dpkg-query", "-W", *packages], check=False, capture_output=True, text=True, timeout=LONGEST_S)
         self.assertEqual(installed.returncode, 0, installed.stderr)
