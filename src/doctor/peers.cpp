@@ -15,6 +15,7 @@
 #include "base/cores.hpp"
 #include "base/deadline.hpp"
 #include "base/format.hpp"
+#include "doctor/figures.hpp"
 #include "doctor/tournament.hpp"
 #include "launch/process_identity.hpp"
 #include "memory/arena.hpp"
@@ -76,16 +77,6 @@ template <class Value>
 /// What the blob and the outboxes to that many ranks take.
 [[nodiscard]] std::uint64_t room_for(Rank ranks) noexcept {
     return (std::uint64_t{8} << 20U) + std::uint64_t{ranks} * (512U << 10U);
-}
-
-[[nodiscard]] double median(std::vector<double>& values) {
-    const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-    std::nth_element(values.begin(), middle, values.end());
-    return *middle;
-}
-
-[[nodiscard]] double seconds(std::chrono::nanoseconds time) noexcept {
-    return std::chrono::duration<double>(time).count();
 }
 
 }  // namespace

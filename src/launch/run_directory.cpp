@@ -117,7 +117,7 @@ void make_folder(const std::string& path) {
 void replace_file(const std::string& path, std::string_view text, std::string_view otherwise) {
     const std::string fresh = fmt::format("{}.{}.new", path, getpid());
     const File file = fresh_file(fresh);
-    if (!file) throw file_error("cannot write", fresh, otherwise);
+    if (!file) throw file_error("cannot write", path, otherwise);
     while (!text.empty()) {
         const ssize_t written = write(file.get(), text.data(), text.size());
         if (written < 0 && errno == EINTR) continue;

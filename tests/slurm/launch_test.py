@@ -161,6 +161,16 @@ class SlurmTestCase(RunTestCase):
         self.assertEqual((folder.status["state"], folder.status["exit_code"]), ("cancelled", 128 + number))
         self.assert_demo_rows(folder.result(), range(folder.counter("producer", "records")))
 
+    def requeue(self, job):
+        """@return the run directories of the first attempt and of the second one, which goes on."""
+        first = self.folder_of_job(job, restart=0)
+        self.wait_for_rows(first)
+        slurm("scontrol", "requeue", job)
+        again = self.folder_of_job(job, restart=1)
+        self.wait_for_rows(again)
+        self.assertNotEqual(first.path, again.path)
+        return first, again
+
 
 class Launched(SlurmTestCase):
     def test_streams_the_demo_between_nodes_and_prints_only_the_id_of_the_job(self):
@@ -537,13 +547,8 @@ class Kinds(SlurmTestCase):
 
     def test_start_again_together_by_a_requeue(self):
         job = self.submit(placed(ENDLESS, processor={"constraint": "gpu"}))
-        first = self.folder_of_job(job, restart=0)
-        self.wait_for_rows(first)
-        slurm("scontrol", "requeue", job)
-        again = self.folder_of_job(job, restart=1)
-        self.wait_for_rows(again)
+        _, again = self.requeue(job)
 
-        self.assertNotEqual(first.path, again.path)
         self.assertTrue(set(self.nodes_of(again)["processor"]) <= {"n3", "n4"})
         self.assert_code(self.command("cancel", job, "--runs-dir", self.runs_dir), 0)
         self.assert_drained(again, signal.SIGTERM)
@@ -619,13 +624,8 @@ class Stopped(SlurmTestCase):
 
     def test_by_a_requeue_starts_again_beside_what_it_left(self):
         job = self.submit(ENDLESS, "-N", "2")
-        first = self.folder_of_job(job, restart=0)
-        self.wait_for_rows(first)
-        slurm("scontrol", "requeue", job)
-        again = self.folder_of_job(job, restart=1)
-        self.wait_for_rows(again)
+        first, again = self.requeue(job)
 
-        self.assertNotEqual(first.path, again.path)
         self.assertIn(f"restart 1 of job {job}: the pipeline starts from its beginning", self.output_of(job))
         old = json.loads(self.command("status", first.path, "--json").out)
         self.assertIn(old["state"], ("cancelled", "lost"))
